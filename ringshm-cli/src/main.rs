@@ -1,0 +1,2 @@
+#![doc = "ringshm"]
+fn main() {}

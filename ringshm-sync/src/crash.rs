@@ -1,0 +1,61 @@
+//! Named places where a process may be killed, for the tests that do so.
+//!
+//! Without the feature `crash-points` a point is nothing at all. With it, two environment variables act:
+//!
+//! - `RINGSHM_CRASH_AT=name` or `name:n`: the process raises SIGKILL when it comes to that point for the n-th time.
+//! - `RINGSHM_CRASH_LOG=path`: the name of every point is appended to that file the first time it is reached, so that a
+//!   test can learn which points a scenario passes, and then kill at each of them.
+
+/// Marks a crash point. Names read `file.step`.
+#[cfg(any(not(feature = "crash-points"), loom))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+#[cfg(all(feature = "crash-points", not(loom)))]
+pub use armed::point;
+
+#[cfg(all(feature = "crash-points", not(loom)))]
+mod armed {
+    use std::collections::HashMap;
+    use std::io::Write as _;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    struct Plan {
+        kill: Option<(String, u64)>,
+        log: Option<std::fs::File>,
+        visits: HashMap<&'static str, u64>,
+    }
+
+    static PLAN: LazyLock<Mutex<Plan>> = LazyLock::new(|| {
+        let kill = std::env::var("RINGSHM_CRASH_AT").ok().map(|at| {
+            let (name, count) = at.split_once(':').unwrap_or((&at, "1"));
+            (name.to_owned(), count.parse().expect("RINGSHM_CRASH_AT is name or name:n"))
+        });
+        let log = std::env::var_os("RINGSHM_CRASH_LOG").map(|path| {
+            let mut options = std::fs::File::options();
+            options.create(true).append(true).open(path).expect("RINGSHM_CRASH_LOG can be written")
+        });
+        Mutex::new(Plan { kill, log, visits: HashMap::new() })
+    });
+
+    /// Marks a crash point. Names read `file.step`.
+    pub fn point(name: &'static str) {
+        let mut plan = PLAN.lock().unwrap_or_else(PoisonError::into_inner);
+        let visits = plan.visits.entry(name).or_insert(0);
+        *visits += 1;
+        let visits = *visits;
+        if visits == 1
+            && let Some(log) = &mut plan.log
+        {
+            writeln!(log, "{name}").expect("RINGSHM_CRASH_LOG can be written");
+        }
+        if plan.kill.as_ref().is_some_and(|(at, count)| at == name && *count == visits) {
+            let me = rustix::process::getpid();
+            rustix::process::kill_process(me, rustix::process::Signal::KILL).expect("a process may kill itself");
+            // The signal is delivered on the way out of the system call; nothing after this line runs.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The doorbell: one sleeper, any number of ringers, and no system call while nobody sleeps.
+//!
+//! ```text
+//!   sleeper                          ringer
+//!   announce   word |= ASLEEP        publish   the thing waited for
+//!              heavy barrier                   light barrier
+//!   look again at the thing          ring      word & ASLEEP ?  word &= !ASLEEP, wake
+//!   park       while word is ASLEEP
+//! ```
+//!
+//! Whichever of the two stores comes second, its owner's load sees the other's: either the sleeper sees the thing, or the
+//! ringer sees the sleeper. It is Dekker's argument; the two barriers are its edge, DOORBELL.
+//!
+//! Who dies where: a sleeper killed while announced leaves `ASLEEP` behind, and the next ringer clears it at the price of
+//! one wasted system call. A ringer killed between publishing and waking delays its sleeper by at most [`LONGEST_PARK`],
+//! because every park is bounded.
+
+use crate::atomic::Ordering::Relaxed;
+use crate::barrier::{self, Light};
+use crate::crash;
+use crate::futex::Futex;
+use crate::time::Deadline;
+use core::time::Duration;
+
+/// No park lasts longer, so that a ringer killed between publishing and waking delays a message by at most this.
+pub const LONGEST_PARK: Duration = Duration::from_millis(100);
+
+/// The owner is asleep, or about to be: whoever publishes must wake it.
+const ASLEEP: u32 = 1;
+/// The owner cannot make other processors fence (no `membarrier`): ringers must fence themselves before they look.
+const FENCE_FIRST: u32 = 2;
+
+/// A word in shared memory on which its owner sleeps and which others ring.
+///
+/// | word | meaning | set by | cleared by |
+/// |---|---|---|---|
+/// | 0 | nobody sleeps: ringing costs one load | | |
+/// | `ASLEEP` | the owner sleeps or is about to | owner, in [`announce`](Self::announce) | a ringer, or the owner in [`withdraw`](Self::withdraw) |
+/// | `FENCE_FIRST` | the owner has no `membarrier` | owner, in [`announce`](Self::announce) | the next owner, in [`install`](Self::install) |
+///
+/// Another process that writes nonsense into the word can make a ringer call the kernel for nothing, or make the sleeper
+/// wait for [`LONGEST_PARK`]; nothing else.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Doorbell {
+    word: Futex,
+}
+
+impl Doorbell {
+    /// A bell with nobody asleep.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { word: Futex::new(0) }
+    }
+
+    /// Makes the caller the owner: whatever a previous owner left behind is gone.
+    pub fn install(&self) {
+        // Relaxed: a stale `ASLEEP` seen by a ringer costs one wasted wake, see the table.
+        self.word.fetch_and(0, Relaxed);
+    }
+
+    /// Owner: says that it is about to sleep. It must look again at what it waits for before it parks.
+    pub fn announce(&self) {
+        // Relaxed: the barrier below orders it.
+        self.word.fetch_or(ASLEEP, Relaxed);
+        crash::point("doorbell.announced");
+        // DOORBELL: the announcement before the sleeper's second look.
+        if !barrier::heavy() {
+            self.ask_for_fences();
+        }
+    }
+
+    /// Owner without `membarrier`: from the next ring on, ringers fence. A ring under way right now may still miss the
+    /// announcement; the bounded park covers it.
+    #[cold]
+    fn ask_for_fences(&self) {
+        // Relaxed: a flag for later rings, nothing is read through it.
+        self.word.fetch_or(FENCE_FIRST, Relaxed);
+    }
+
+    /// Owner: sleeps until rung, `deadline`, or [`LONGEST_PARK`]; returns at once if somebody rang since
+    /// [`announce`](Self::announce). Look again afterwards: it may have been none of them.
+    pub fn park(&self, deadline: Deadline) {
+        // Relaxed: the kernel compares the word again, under its own lock, before it puts the thread to sleep.
+        let word = self.word.load(Relaxed);
+        if word & ASLEEP != 0 {
+            self.word.wait(word, deadline.at_most(LONGEST_PARK));
+        }
+        self.withdraw();
+        crash::point("doorbell.awake");
+    }
+
+    /// Owner: takes an announcement back.
+    pub fn withdraw(&self) {
+        // Relaxed: a ringer that still sees the announcement wakes nobody.
+        self.word.fetch_and(!ASLEEP, Relaxed);
+    }
+
+    /// Ringer: wakes the owner if it sleeps. Call it after publishing. One load while nobody sleeps.
+    #[inline(always)]
+    pub fn ring(&self, mode: Light) {
+        // DOORBELL: what was published before the look at the word.
+        barrier::light(mode);
+        // DOORBELL: sees the announcement of a sleeper that did not see what was published.
+        if self.word.load(Relaxed) != 0 {
+            self.ring_attentively();
+        }
+    }
+
+    #[cold]
+    fn ring_attentively(&self) {
+        // DOORBELL: the fence that an owner without `membarrier` asked for.
+        barrier::light(Light::full());
+        // Relaxed: the fence above orders it; exactly one of many ringers takes the flag.
+        if self.word.load(Relaxed) & ASLEEP != 0 && self.word.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0 {
+            crash::point("doorbell.answered");
+            self.word.wake();
+        }
+    }
+
+    /// Whether the owner is announced as asleep: for people and tools, out of date when it returns.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        // Relaxed: a display.
+        self.word.load(Relaxed) & ASLEEP != 0
+    }
+
+    /// Model only: all bounded parks on this bell run out, now and from now on.
+    #[cfg(loom)]
+    pub fn expire(&self) {
+        self.word.expire();
+    }
+}

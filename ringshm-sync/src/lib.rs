@@ -1,0 +1,29 @@
+//! The ground under ringshm: everything that two participants of a ring share, or wait with.
+//!
+//! The one switch between the real thing and the model is in this file. With `--cfg loom` the modules of `model` stand
+//! where those of `real` stand otherwise, under the same names, so that loom explores the very code that ships:
+//!
+//! | module | real | model |
+//! |---|---|---|
+//! | [`atomic`] | `core::sync::atomic` | loom's atomics behind a gate, each access a step a participant may die at |
+//! | [`barrier`] | compiler fence and `membarrier` | a full fence on both sides |
+//! | [`cell`] | raw pointers | raw pointers with a shadow cell per granule, so that a race is reported |
+//! | [`futex`] | the kernel's | a mutex and a condition variable, so that a lost wake-up is a deadlock |
+//! | [`time`] | the monotonic clock | time stands still |
+
+#[cfg(loom)]
+#[path = "model/mod.rs"]
+mod imp;
+#[cfg(not(loom))]
+#[path = "real/mod.rs"]
+mod imp;
+
+pub mod crash;
+pub mod doorbell;
+pub mod pad;
+pub mod wait;
+
+pub use imp::{atomic, barrier, cell, futex, hint, time};
+
+#[cfg(loom)]
+pub use imp::death;
