@@ -1,1 +1,40 @@
-#![doc = "ringshm"]
+//! The rings of ringshm and the memory they live in.
+//!
+//! | layer | files |
+//! |---|---|
+//! | handles | [`Producer`], [`Consumer`] (fixed-size messages), [`RecordProducer`], [`RecordConsumer`] (byte records) |
+//! | the ring | `spsc` |
+//! | who takes part | `endpoint`, `lanes`, `ledger` |
+//! | where it lies | `memory`, [`layout`], `attach`, `os` |
+//!
+//! Programs use the crate `ringshm`, which adds builders and re-exports the handles.
+
+mod endpoint;
+pub mod error;
+#[cfg(not(loom))]
+pub mod inspect;
+pub mod lanes;
+pub mod layout;
+pub mod ledger;
+pub mod memory;
+pub mod message;
+mod position;
+mod record;
+pub mod records;
+pub mod slots;
+mod spsc;
+
+#[cfg(not(loom))]
+pub mod attach;
+#[cfg(not(loom))]
+pub mod open;
+#[cfg(not(loom))]
+pub mod os;
+
+pub use endpoint::{Behaviour, OnDeath};
+pub use error::Fault;
+pub use lanes::{Peer, Role};
+pub use message::Message;
+pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
+pub use ringshm_sync::wait;
+pub use slots::{Consumer, Drain, Iter, Loan, Payload, Producer, RecvRef, TryIter};

@@ -1,1 +1,64 @@
-#![doc = "ringshm"]
+//! Lock-free rings in shared memory: two processes exchange messages as fast as the hardware lets them talk, and either may
+//! be killed at any instruction without harm to the other.
+//!
+//! The sending program:
+//!
+//! ```no_run
+//! use zerocopy::{FromBytes, Immutable, IntoBytes};
+//!
+//! #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+//! #[repr(C)]
+//! struct Tick { time: u64, price: u64, quantity: u64 }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ticks = ringshm::spsc::<Tick>("ticks").capacity(1 << 16).producer()?;
+//! for time in 0..1_000_000 {
+//!     ticks.send(Tick { time, price: 61_686_00, quantity: 5 })?;
+//! }
+//! # Ok(()) }   // dropping the producer closes the ring
+//! ```
+//!
+//! The receiving program:
+//!
+//! ```no_run
+//! # use zerocopy::{FromBytes, Immutable, IntoBytes};
+//! # #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+//! # #[repr(C)]
+//! # struct Tick { time: u64, price: u64, quantity: u64 }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ticks = ringshm::spsc::<Tick>("ticks").consumer()?;
+//! let traded: u64 = ticks.iter().map(|tick| tick.quantity).sum();
+//! println!("{traded} traded");
+//! # Ok(()) }
+//! ```
+//!
+//! Either may start first. [`spsc::<[u8]>`](spsc) makes a ring of byte records of any length instead. Both kinds have the
+//! same verbs: see [`Producer`], [`Consumer`], [`RecordProducer`], [`RecordConsumer`].
+//!
+//! # What a message lives through
+//!
+//! | event | its message |
+//! |---|---|
+//! | producer killed before its call to send returned | is sent whole, or not at all |
+//! | producer killed after | is delivered |
+//! | consumer killed before it released the message | is delivered again, to the next consumer |
+//! | either side stopped (`SIGSTOP`) for any time | waits: a stopped process is not taken for dead |
+//! | both sides finished, everything received | the ring is removed |
+//! | both sides finished, something not received | the ring stays for a later consumer, or [`remove`] |
+
+mod builder;
+
+pub use builder::{Builder, inspect, names, remove, spsc};
+pub use ringshm_core::attach::Existence;
+pub use ringshm_core::error::{
+    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, TryRecvError,
+    TrySendError,
+};
+pub use ringshm_core::inspect::{Side, Snapshot};
+pub use ringshm_core::layout::Kind;
+pub use ringshm_core::os::{Directory, Name};
+pub use ringshm_core::wait::Wait;
+pub use ringshm_core::{
+    Consumer, Drain, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain, RecordLoan,
+    RecordProducer, RecordRef, RecvRef, Role, TryIter,
+};

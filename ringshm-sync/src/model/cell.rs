@@ -97,6 +97,9 @@ pub struct Writing {
 }
 
 impl Writing {
+    /// Ends the writing: publish after this, not before.
+    pub fn finish(self) {}
+
     /// The first byte of the range.
     #[must_use]
     pub fn as_mut_ptr(&self) -> *mut u8 {

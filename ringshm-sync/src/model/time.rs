@@ -51,7 +51,7 @@ impl Stopwatch {
 
 /// Rations a system call. Here every question is answered with yes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ration;
+pub struct Ration(());
 
 impl Ration {
     /// Whether `interval` has passed since this last said yes.

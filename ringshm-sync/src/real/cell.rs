@@ -6,8 +6,6 @@
 
 #![allow(unsafe_code, reason = "pointer arithmetic inside one mapped range")]
 
-use core::marker::PhantomData;
-
 /// A range of payload memory, shared by all participants. The owner of the memory keeps it alive.
 #[derive(Clone, Debug)]
 pub struct Bytes {
@@ -50,11 +48,11 @@ impl Bytes {
     /// while the result is in use (a hostile process may: read through the pointer, form no reference).
     #[inline(always)]
     #[must_use]
-    pub unsafe fn read(&self, at: usize, len: usize) -> Reading<'_> {
+    pub unsafe fn read(&self, at: usize, len: usize) -> Reading {
         debug_assert!(at <= self.len && len <= self.len - at);
         // SAFETY: the caller keeps `at` inside the range that `new` was promised.
         let pointer = unsafe { self.base.add(at) };
-        Reading { pointer, _bytes: PhantomData }
+        Reading { pointer }
     }
 
     /// Access for writing to `len` bytes from offset `at`.
@@ -63,22 +61,21 @@ impl Bytes {
     /// As for [`read`](Self::read), and no other participant may read the range either.
     #[inline(always)]
     #[must_use]
-    pub unsafe fn write(&self, at: usize, len: usize) -> Writing<'_> {
+    pub unsafe fn write(&self, at: usize, len: usize) -> Writing {
         debug_assert!(at <= self.len && len <= self.len - at);
         // SAFETY: the caller keeps `at` inside the range that `new` was promised.
         let pointer = unsafe { self.base.add(at) };
-        Writing { pointer, _bytes: PhantomData }
+        Writing { pointer }
     }
 }
 
 /// A range being read. The model checks that nobody writes it before this is dropped.
 #[derive(Debug)]
-pub struct Reading<'a> {
+pub struct Reading {
     pointer: *const u8,
-    _bytes: PhantomData<&'a Bytes>,
 }
 
-impl Reading<'_> {
+impl Reading {
     /// The first byte of the range.
     #[inline(always)]
     #[must_use]
@@ -89,12 +86,15 @@ impl Reading<'_> {
 
 /// A range being written. The model checks that nobody else touches it before this is dropped.
 #[derive(Debug)]
-pub struct Writing<'a> {
+pub struct Writing {
     pointer: *mut u8,
-    _bytes: PhantomData<&'a Bytes>,
 }
 
-impl Writing<'_> {
+impl Writing {
+    /// Ends the writing: publish after this, not before.
+    #[inline(always)]
+    pub fn finish(self) {}
+
     /// The first byte of the range.
     #[inline(always)]
     #[must_use]

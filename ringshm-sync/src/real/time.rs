@@ -67,17 +67,15 @@ pub struct Ration {
 }
 
 impl Ration {
-    /// Whether `interval` has passed since this last said yes. The first question of all is answered with no, and starts
-    /// the interval.
+    /// Whether `interval` has passed since this last said yes. The first question of all is answered with yes.
     pub fn is_due(&mut self, interval: Duration) -> bool {
         let now = clock_gettime(ClockId::MonotonicCoarse);
         #[allow(clippy::cast_sign_loss, reason = "the monotonic clock is never negative")]
         let now = (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64;
-        if self.next != 0 && now < self.next {
+        if now < self.next {
             return false;
         }
-        let first = self.next == 0;
-        self.next = now + u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX / 2);
-        !first
+        self.next = now.saturating_add(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
+        true
     }
 }

@@ -1,0 +1,280 @@
+//! Joining a ring: open it or create it, check it, take a role; and leaving it so that nothing stays behind.
+//!
+//! Two openers, a creator and somebody who retires the ring may meet at any point. Three facts keep them apart: a name appears
+//! only with a finished object behind it, and only if it was free (`linkat`); joining and retiring happen behind the same
+//! gate, one lock that the kernel drops when its holder dies; and a retired object says so, for whoever opened it before it
+//! lost its name.
+//!
+//! # Safety
+//! A segment is used only after its header was copied and validated against its real size.
+
+#![allow(unsafe_code, reason = "hands a validated segment to Memory")]
+
+use crate::endpoint::{Behaviour, Endpoint};
+use crate::error::OpenError;
+use crate::lanes::{Peer, Role};
+use crate::layout::{Geometry, Header, TypeIdentity};
+use crate::memory::Memory;
+use crate::os::liveness::Gate;
+use crate::os::segment::Segment;
+use crate::os::{Directory, Name, now};
+use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
+use ringshm_sync::crash;
+use ringshm_sync::time::Deadline;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait for somebody who is joining or leaving right now. That takes microseconds; only a stopped process takes
+/// longer.
+const GATE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a name may exist, must, or must not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existence {
+    /// Open the ring of that name, or create it: either side may start first.
+    #[default]
+    OpenOrCreate,
+    /// Open it; [`OpenError::NotFound`] if there is none.
+    MustExist,
+    /// Create it; [`OpenError::Exists`] if there is one.
+    MustNotExist,
+}
+
+/// The ring that a program wants to join.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its shape, if it is to be created.
+    pub geometry: Geometry,
+    /// Whether an existing ring must have exactly that capacity.
+    pub exact_capacity: bool,
+    /// What it carries.
+    pub identity: TypeIdentity,
+    /// Whether it may exist.
+    pub existence: Existence,
+}
+
+/// Joins the ring `name`.
+///
+/// # Errors
+/// Any [`OpenError`] but `InUse`.
+pub(crate) fn join_named(
+    directory: &Directory,
+    name: &Name,
+    wanted: &Wanted,
+    role: Role,
+    behaviour: Behaviour,
+) -> Result<Endpoint, OpenError> {
+    loop {
+        match Segment::open(directory, name) {
+            Ok(_) if wanted.existence == Existence::MustNotExist => {
+                return Err(OpenError::Exists { path: directory.path_of(name) });
+            }
+            Ok(segment) => {
+                if let Some(end) = join_segment(segment, wanted, role, behaviour)? {
+                    return Ok(end);
+                }
+            }
+            Err(OpenError::NotFound { .. }) if wanted.existence != Existence::MustExist => {
+                if let Some(end) = create(directory, name, wanted, role, behaviour)? {
+                    return Ok(end);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        // Retired under our hands, or created by somebody else just now: each is another process's progress.
+    }
+}
+
+/// Joins the ring in a memfd that [`create_memfd`] made, in this process or another.
+pub(crate) fn join_memfd(
+    file: impl AsFd,
+    wanted: &Wanted,
+    role: Role,
+    behaviour: Behaviour,
+) -> Result<Endpoint, OpenError> {
+    join_segment(Segment::from_memfd(file)?, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "retired" })
+}
+
+/// Creates a ring without a name, in a sealed memfd, with nobody in it yet.
+pub(crate) fn create_memfd(label: &str, wanted: &Wanted) -> Result<OwnedFd, OpenError> {
+    let segment = Segment::memfd(label, wanted.geometry.total)?;
+    let file = segment.file();
+    drop(initialise(segment, wanted)?);
+    let file = file.as_fd().try_clone_to_owned();
+    file.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })
+}
+
+fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
+    let header = Header::new(&wanted.geometry, &wanted.identity, std::process::id(), now());
+    // SAFETY: the object was made just now, of the size that this geometry asks for.
+    let memory = unsafe { Memory::in_segment(wanted.geometry, segment) };
+    memory.initialise();
+    if let Some(segment) = memory.segment() {
+        segment.write_header(&header)?;
+    }
+    Ok(memory)
+}
+
+/// `None` if somebody else created it first.
+fn create(
+    directory: &Directory,
+    name: &Name,
+    wanted: &Wanted,
+    role: Role,
+    behaviour: Behaviour,
+) -> Result<Option<Endpoint>, OpenError> {
+    let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
+    let mut memory = initialise(segment, wanted)?;
+    // The role is taken before the ring has a name: nobody can take it first.
+    memory.join(role, std::process::id(), now())?;
+    crash::point("attach.unnamed");
+    let linked = match memory.segment_mut() {
+        Some(segment) => segment.link(directory, name, temporary)?,
+        None => false,
+    };
+    Ok(linked.then(|| Endpoint::new(Arc::new(memory), role, behaviour)))
+}
+
+/// `None` if the segment has been retired, or was found to be over and was retired here.
+fn join_segment(
+    segment: Segment,
+    wanted: &Wanted,
+    role: Role,
+    behaviour: Behaviour,
+) -> Result<Option<Endpoint>, OpenError> {
+    let path = segment.path();
+    let memory = validated(segment, Some(wanted))?;
+    let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
+    let patience = Deadline::after(GATE_PATIENCE);
+    loop {
+        let gate = enter(&file, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;
+        crash::point("attach.gate");
+        // Relaxed: written and read behind the gate only.
+        if memory.control().retired.load(Relaxed) != 0 {
+            return Ok(None);
+        }
+        if is_over(&memory, false) {
+            retire(&memory)?;
+            return Ok(None);
+        }
+        match memory.join(role, std::process::id(), now()) {
+            Ok(()) => {
+                drop(gate);
+                return Ok(Some(Endpoint::new(Arc::new(memory), role, behaviour)));
+            }
+            // Its owner has said that it leaves, and is about to let go.
+            Err(OpenError::RoleTaken { .. })
+                if matches!(memory.peer_state(role), Peer::Closed | Peer::Detached) && !patience.is_over() => {}
+            Err(error) => return Err(error),
+        }
+        drop(gate);
+        std::thread::yield_now();
+    }
+}
+
+/// Copies and checks the header of a segment, and compares it with what is `wanted`.
+pub(crate) fn validated(segment: Segment, wanted: Option<&Wanted>) -> Result<Memory, OpenError> {
+    let (geometry, identity) = segment.header()?.validate(segment.size())?;
+    if let Some(wanted) = wanted {
+        let same_capacity = !wanted.exact_capacity || geometry.capacity == wanted.geometry.capacity;
+        if identity != wanted.identity || geometry.kind != wanted.geometry.kind || !same_capacity {
+            return Err(OpenError::LayoutMismatch {
+                expected: describe(&wanted.geometry, &wanted.identity, wanted.exact_capacity),
+                found: describe(&geometry, &identity, wanted.exact_capacity),
+            });
+        }
+    }
+    // SAFETY: validated just now against the size of the mapping.
+    Ok(unsafe { Memory::in_segment(geometry, segment) })
+}
+
+fn describe(geometry: &Geometry, identity: &TypeIdentity, with_capacity: bool) -> String {
+    let TypeIdentity { name, size, align, schema } = identity;
+    let mut text = format!("{} of {name} ({size} bytes, alignment {align}, schema {schema})", geometry.kind.name());
+    if with_capacity {
+        text.push_str(&format!(" with capacity {}", geometry.capacity));
+    }
+    text
+}
+
+/// Waits for the gate. `None` if somebody holds it for longer than a running process can.
+fn enter(file: &OwnedFd, deadline: Deadline) -> Result<Option<Gate<'_>>, OpenError> {
+    loop {
+        if let Some(gate) = Gate::try_enter(file)? {
+            return Ok(Some(gate));
+        }
+        if deadline.is_over() {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// Whether the stream has ended and everything of it was received: nobody can want this ring any more.
+///
+/// A producer that died without closing ends the stream only for those who have just `left`: a new participant may be its
+/// successor. A consumer must have been there: what nobody has come for yet, even an empty stream, stays.
+fn is_over(memory: &Memory, left: bool) -> bool {
+    let producer_finished = match memory.peer_state(Role::Producer) {
+        Peer::Closed => true,
+        Peer::Dead { .. } => left,
+        Peer::Vacant | Peer::Live { .. } | Peer::Detached => false,
+    };
+    let consumer_finished = match memory.peer_state(Role::Consumer) {
+        Peer::Closed | Peer::Detached | Peer::Dead { .. } => true,
+        Peer::Vacant | Peer::Live { .. } => false,
+    };
+    // PUBLISH, RELEASE: final by now; the locks of both are free.
+    let cursor = |role| memory.lane_of(role).cursor.load(Acquire);
+    producer_finished && consumer_finished && cursor(Role::Producer) == cursor(Role::Consumer)
+}
+
+/// Takes the name away for good. The caller holds the gate.
+fn retire(memory: &Memory) -> Result<(), OpenError> {
+    // Relaxed: read behind the gate only.
+    memory.control().retired.store(1, Relaxed);
+    crash::point("attach.retired");
+    memory.segment().map_or(Ok(()), Segment::unlink)
+}
+
+/// After a participant has left: removes the ring if it was the last one and nothing is left to receive.
+pub(crate) fn retire_if_over(memory: &Memory) {
+    let Some(segment) = memory.segment() else { return };
+    let file = segment.file();
+    // Whoever keeps the gate this long is stopped, and the ring stays for a later opener or `rm`.
+    if let Ok(Some(_gate)) = enter(&file, Deadline::after(GATE_PATIENCE)) {
+        crash::point("attach.leaving");
+        if is_over(memory, true) {
+            // It fails if the folder forbids it; then the ring stays, too.
+            let _ = retire(memory);
+        }
+    }
+}
+
+/// Removes the ring `name`, whatever is in it. With `force`, even while live processes use it (they keep the memory, and nobody
+/// can join them any more), and even if it is damaged.
+///
+/// # Errors
+/// [`OpenError::InUse`], [`OpenError::Busy`], and those of opening.
+pub fn remove(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
+    let segment = Segment::open(directory, name)?;
+    let file = segment.file();
+    let gate = enter(&file, Deadline::after(GATE_PATIENCE))?;
+    if gate.is_none() && !force {
+        return Err(OpenError::Busy { path: segment.path() });
+    }
+    match validated(segment, None) {
+        Ok(memory) => {
+            for role in [Role::Producer, Role::Consumer] {
+                match memory.peer_state(role) {
+                    Peer::Live { pid } if !force => return Err(OpenError::InUse { pid }),
+                    _ => {}
+                }
+            }
+            retire(&memory)
+        }
+        Err(_) if force => Segment::open(directory, name)?.unlink(),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,197 @@
+//! What both sides of a ring have in common: a lane of their own, a peer, a way to wait, and the question whether the peer
+//! is still there.
+//!
+//! # Safety
+//! The two lane pointers lead into the `Memory` that the endpoint keeps alive.
+
+#![allow(unsafe_code, reason = "lane pointers kept beside the memory they lead into, to spare the hot path two steps")]
+
+use crate::error::{Blocked, Fault, Stop};
+use crate::lanes::{Peer, Role, State, state_of};
+use crate::layout::Lane;
+use crate::memory::Memory;
+use core::ptr::NonNull;
+use core::time::Duration;
+use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
+use ringshm_sync::barrier::Light;
+use ringshm_sync::time::{Deadline, Ration};
+use ringshm_sync::wait::{Wait, Waiter};
+use std::sync::Arc;
+
+#[cfg(not(loom))]
+use crate::os::fork::Birthplace;
+
+/// What a call on a ring does once the other side has died (was killed, or ended without closing).
+///
+/// A side that *closed* the ring is finished: its peer is told `Disconnected` whatever is chosen here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDeath {
+    /// Report `Disconnected`, after everything that was sent has been delivered.
+    #[default]
+    Disconnect,
+    /// Wait for the process that takes over.
+    AwaitSuccessor,
+}
+
+/// How a participant behaves: chosen when it joins, private to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Behaviour {
+    /// How blocking calls wait.
+    pub wait: Wait,
+    /// What happens when the other side dies.
+    pub on_death: OnDeath,
+    /// Whether guards may refer to shared memory: see the builder's `trust_peers`. Always so on the heap.
+    pub trusts_peers: bool,
+}
+
+/// The least time between two probes of the peer's lock by one handle.
+const PROBE_INTERVAL: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    memory: Arc<Memory>,
+    role: Role,
+    own: NonNull<Lane>,
+    peer: NonNull<Lane>,
+    light: Light,
+    behaviour: Behaviour,
+    probes: Ration,
+    /// The peer's state word that was proven dead: until it changes, the peer is gone.
+    proven_dead: Option<u32>,
+    how_to_leave: State,
+    #[cfg(not(loom))]
+    birthplace: Birthplace,
+}
+
+// SAFETY: the lane pointers lead into `memory`, which is `Send` and `Sync`, and behind them are only atomics.
+unsafe impl Send for Endpoint {}
+
+impl Endpoint {
+    /// A participant that has joined `memory` in `role`.
+    pub(crate) fn new(memory: Arc<Memory>, role: Role, behaviour: Behaviour) -> Self {
+        let light = Light::register();
+        let own = NonNull::from(memory.lane_of(role));
+        let peer = NonNull::from(memory.lane_of(role.peer()));
+        Self {
+            role,
+            own,
+            peer,
+            light,
+            behaviour,
+            probes: Ration::default(),
+            proven_dead: None,
+            how_to_leave: State::Closed,
+            #[cfg(not(loom))]
+            birthplace: Birthplace::here(),
+            memory,
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    #[inline(always)]
+    pub(crate) fn own(&self) -> &Lane {
+        // SAFETY: leads into `memory`, which this value keeps alive.
+        unsafe { self.own.as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn peer(&self) -> &Lane {
+        // SAFETY: leads into `memory`, which this value keeps alive.
+        unsafe { self.peer.as_ref() }
+    }
+
+    pub(crate) fn peer_state(&self) -> Peer {
+        self.memory.peer_state(self.role.peer())
+    }
+
+    /// Whether guards may refer to the ring's own memory.
+    pub(crate) fn trusts_peers(&self) -> bool {
+        self.behaviour.trusts_peers || !self.memory.is_shared_with_processes()
+    }
+
+    /// Wakes the peer if it sleeps: after publishing, or releasing.
+    #[inline(always)]
+    pub(crate) fn ring_peer(&self) {
+        self.peer().presence.bell.ring(self.light);
+    }
+
+    /// Whether this handle came here through `fork`: it must touch nothing.
+    #[inline(always)]
+    pub(crate) fn is_forked(&self) -> bool {
+        #[cfg(not(loom))]
+        return self.birthplace.is_elsewhere();
+        #[cfg(loom)]
+        return false;
+    }
+
+    pub(crate) fn refuse_forked(&self) -> Result<(), Fault> {
+        if self.is_forked() { Err(Fault::Forked) } else { Ok(()) }
+    }
+
+    /// Whether the peer has closed the ring. Says nothing of what it published before.
+    #[inline(always)]
+    pub(crate) fn peer_has_closed(&self) -> bool {
+        // Relaxed: only a reason to look more closely.
+        state_of(self.peer().presence.state.load(Relaxed)) == State::Closed
+    }
+
+    /// Whether nothing more will come from the peer. If so, everything it published or released is visible.
+    pub(crate) fn peer_is_gone(&mut self) -> bool {
+        // CLOSE: everything the peer published before it closed.
+        let word = self.peer().presence.state.load(Acquire);
+        if state_of(word) == State::Closed || self.proven_dead == Some(word) {
+            return true;
+        }
+        if self.behaviour.on_death == OnDeath::AwaitSuccessor || !self.probes.is_due(PROBE_INTERVAL) {
+            return false;
+        }
+        self.proven_dead = self.memory.proven_dead(self.role.peer());
+        self.proven_dead.is_some()
+    }
+
+    /// Chooses to leave the role to a successor instead of closing the ring.
+    pub(crate) fn will_detach(&mut self) {
+        self.how_to_leave = State::Detached;
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            return;
+        }
+        self.memory.leave(self.role, self.how_to_leave);
+        #[cfg(not(loom))]
+        crate::attach::retire_if_over(&self.memory);
+    }
+}
+
+/// The side of a ring that can wait for its peer.
+pub(crate) trait Side {
+    fn endpoint(&self) -> &Endpoint;
+
+    /// Whether `units` can be had: a look at the peer's cursor and, if it is a `thorough` one, at the peer itself.
+    fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked>;
+
+    /// Waits until `units` can be had.
+    #[cold]
+    fn wait_for(&mut self, units: u64, deadline: Deadline) -> Result<(), Stop> {
+        let mut waiter = Waiter::new(self.endpoint().behaviour.wait, deadline);
+        let end = loop {
+            match self.look(units, waiter.is_unhurried()) {
+                Ok(()) => break Ok(()),
+                Err(Blocked::Disconnected) => break Err(Stop::Disconnected),
+                Err(Blocked::Fault(fault)) => break Err(Stop::Fault(fault)),
+                Err(Blocked::NotReady) => {}
+            }
+            if waiter.pause(&self.endpoint().own().presence.bell).is_err() {
+                break Err(Stop::TimedOut);
+            }
+        };
+        waiter.finish(&self.endpoint().own().presence.bell);
+        end
+    }
+}

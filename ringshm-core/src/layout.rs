@@ -1,0 +1,474 @@
+//! The bytes of a segment: the one place that says what lies where.
+//!
+//! ```text
+//!      0 ┌──────────────────────────────┐
+//!        │ Header          512 B        │  written before the object has a name, then only read
+//!    512 ├──────────────────────────────┤
+//!        │ Control         128 B        │  retired
+//!    640 ├──────────────────────────────┤
+//!        │ Lane 0          384 B        │  producers, then consumers; each lane is three padded lines:
+//!        │   +0   cursor   128 B        │    how far this participant has come   (owner writes, peer reads: hot)
+//!        │   +128 presence 128 B        │    state, doorbell, pid, since         (written when joining, leaving, sleeping)
+//!        │   +256 ledger   128 B        │    message counts                      (owner writes, tools read)
+//!        │ Lane 1 …                     │
+//!        ├──────────────────────────────┤  up to the next multiple of 4096
+//!        │ Data                         │  slots of `stride` bytes, or a ring of records
+//!        └──────────────────────────────┘
+//! ```
+//!
+//! Every field has a fixed width, every gap is explicit, and the compiler checks each offset below. A segment is local to
+//! one machine, so numbers are in its byte order; a segment of the other order fails the check of its magic.
+//!
+//! **Locks.** The kernel's record locks of a segment need no memory, only byte numbers: byte 0 is the gate (held for
+//! microseconds while a participant joins or the segment is retired), and the first byte of each lane says that the
+//! lane's owner is alive.
+
+use crate::error::OpenError;
+use ringshm_sync::atomic::{AtomicU32, AtomicU64};
+use ringshm_sync::doorbell::Doorbell;
+use ringshm_sync::pad::Padded;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The first eight bytes of every finished segment.
+pub const MAGIC: u64 = u64::from_ne_bytes(*b"ringshm\n");
+/// The version of this file. A segment of another version is refused.
+pub const VERSION: u32 = 1;
+
+/// Where the live part begins: [`Control`], then the lanes.
+pub const CONTROL_AT: usize = size_of::<Header>();
+/// Where the lanes begin.
+pub const LANES_AT: usize = CONTROL_AT + size_of::<Padded<AtomicU32>>();
+/// What the data area is aligned to: a page, so that it can be mapped with other rights than the rest.
+pub const DATA_ALIGN: u64 = 4096;
+/// The largest alignment a payload type may ask for.
+pub const MAX_PAYLOAD_ALIGN: usize = 128;
+/// The longest type name kept in a header, in bytes.
+pub const MAX_TYPE_NAME: usize = 128;
+/// The smallest record ring, in bytes.
+pub const MIN_RECORD_BYTES: u64 = 32;
+/// The largest data area, in bytes: 1 PiB, so that no sum of sizes can overflow.
+const MAX_DATA: u64 = 1 << 50;
+
+/// What a ring carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// One producer, one consumer, messages of one fixed-size type.
+    SpscSlots = 1,
+    /// One producer, one consumer, byte records of any length.
+    SpscRecords = 2,
+}
+
+impl Kind {
+    fn from_code(code: u32) -> Option<Self> {
+        [Self::SpscSlots, Self::SpscRecords].into_iter().find(|kind| *kind as u32 == code)
+    }
+
+    /// The name that tools print.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SpscSlots => "spsc slots",
+            Self::SpscRecords => "spsc records",
+        }
+    }
+}
+
+/// What the messages of a ring are, as far as two programs must agree on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeIdentity {
+    /// The type's name without its modules.
+    pub name: String,
+    /// Its size in bytes; 1 for records.
+    pub size: u64,
+    /// Its alignment in bytes.
+    pub align: u32,
+    /// A number that the program's author changes when the meaning of the fields changes.
+    pub schema: u64,
+}
+
+impl TypeIdentity {
+    /// The identity of byte records.
+    #[must_use]
+    pub fn records(schema: u64) -> Self {
+        Self { name: "[u8]".to_owned(), size: 1, align: 1, schema }
+    }
+
+    /// The identity of `T`.
+    #[must_use]
+    pub fn of<T>(schema: u64) -> Self {
+        let align = u32::try_from(align_of::<T>()).unwrap_or(u32::MAX);
+        Self { name: without_modules(core::any::type_name::<T>()), size: size_of::<T>() as u64, align, schema }
+    }
+}
+
+/// `a::b::C<d::E>` becomes `C<E>`: two programs may keep the same type in different modules.
+fn without_modules(path: &str) -> String {
+    let mut name = String::new();
+    let mut segment = String::new();
+    for character in path.chars() {
+        match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => segment.push(character),
+            ':' => segment.clear(),
+            other => {
+                name.push_str(&segment);
+                segment.clear();
+                name.push(other);
+            }
+        }
+    }
+    name.push_str(&segment);
+    while name.len() > MAX_TYPE_NAME {
+        name.pop();
+    }
+    name
+}
+
+/// The first bytes of a segment, as they lie there.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`]; written last.
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// A [`Kind`].
+    pub kind: u32,
+    /// The size of the whole object, in bytes.
+    pub total: u64,
+    /// Slots, or bytes of the record ring. A power of two.
+    pub capacity: u64,
+    /// Bytes from one slot to the next; 1 for records.
+    pub stride: u64,
+    /// The largest message, in bytes.
+    pub max_message: u64,
+    /// Where the lanes begin.
+    pub lanes_at: u64,
+    /// Where the data area begins.
+    pub data_at: u64,
+    /// The position of the first unit ever sent.
+    pub origin: u64,
+    /// The author's number for the meaning of the payload.
+    pub schema: u64,
+    /// When the segment was made: nanoseconds since 1970.
+    pub created: u64,
+    /// Producer lanes.
+    pub producers: u32,
+    /// Consumer lanes.
+    pub consumers: u32,
+    /// The payload type's alignment.
+    pub type_align: u32,
+    /// The length of the payload type's name.
+    pub type_name_len: u32,
+    /// The process that made the segment, for people.
+    pub creator: u32,
+    /// Zero.
+    pub reserved: [u8; 12],
+    /// The payload type's name, UTF-8, filled up with zeros.
+    pub type_name: [u8; MAX_TYPE_NAME],
+    /// Zero.
+    pub reserved2: [u8; 256],
+    /// [`checksum`](Self::checksum) of everything before.
+    pub sum: u64,
+}
+
+impl Header {
+    /// The header of a segment that is to be made.
+    #[must_use]
+    pub fn new(geometry: &Geometry, identity: &TypeIdentity, creator: u32, created: u64) -> Self {
+        let mut type_name = [0; MAX_TYPE_NAME];
+        let name = identity.name.as_bytes();
+        let len = name.len().min(MAX_TYPE_NAME);
+        type_name[..len].copy_from_slice(&name[..len]);
+        let mut header = Self {
+            magic: MAGIC,
+            version: VERSION,
+            kind: geometry.kind as u32,
+            total: geometry.total,
+            capacity: geometry.capacity,
+            stride: geometry.stride,
+            max_message: geometry.max_message,
+            lanes_at: geometry.lanes_at,
+            data_at: geometry.data_at,
+            origin: geometry.origin,
+            schema: identity.schema,
+            created,
+            producers: geometry.producers,
+            consumers: geometry.consumers,
+            type_align: identity.align,
+            type_name_len: len as u32,
+            creator,
+            reserved: [0; 12],
+            type_name,
+            reserved2: [0; 256],
+            sum: 0,
+        };
+        header.sum = header.checksum();
+        header
+    }
+
+    /// FNV-1a over all bytes but the last eight: finds a damaged header, not a forged one.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        let bytes = self.as_bytes();
+        bytes[..bytes.len() - size_of::<u64>()]
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    }
+
+    /// Checks a private copy of a header against itself and against the real size of its object. The one validation of
+    /// the project: what it returns can be trusted not to lead outside of the object.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] with the field, or [`OpenError::Version`].
+    pub fn validate(&self, object_size: u64) -> Result<(Geometry, TypeIdentity), OpenError> {
+        let corrupt = |field| Err(OpenError::Corrupt { field });
+        if self.magic != MAGIC {
+            return corrupt("magic");
+        }
+        if self.version != VERSION {
+            return Err(OpenError::Version { expected: VERSION, found: self.version });
+        }
+        if self.sum != self.checksum() {
+            return corrupt("header checksum");
+        }
+        let Some(kind) = Kind::from_code(self.kind) else { return corrupt("kind") };
+        let Some(name) = self.type_name.get(..self.type_name_len as usize) else { return corrupt("type name length") };
+        let Ok(name) = core::str::from_utf8(name) else { return corrupt("type name") };
+        let geometry = match kind {
+            Kind::SpscSlots => Geometry::slots(self.capacity, self.stride, self.origin),
+            Kind::SpscRecords => Geometry::records(self.capacity, self.origin),
+        };
+        let Some(geometry) = geometry else { return corrupt("capacity") };
+        // Everything that follows from kind, capacity and stride must be what this version computes from them.
+        let consistent = [
+            (self.stride == geometry.stride, "stride"),
+            (self.max_message == geometry.max_message, "max message"),
+            (self.producers == geometry.producers, "producers"),
+            (self.consumers == geometry.consumers, "consumers"),
+            (self.lanes_at == geometry.lanes_at, "lanes offset"),
+            (self.data_at == geometry.data_at, "data offset"),
+            (self.total == geometry.total, "total size"),
+            (object_size == geometry.total, "object size"),
+        ];
+        if let Some((_, field)) = consistent.into_iter().find(|(holds, _)| !holds) {
+            return corrupt(field);
+        }
+        let identity =
+            TypeIdentity { name: name.to_owned(), size: geometry.stride, align: self.type_align, schema: self.schema };
+        Ok((geometry, identity))
+    }
+}
+
+/// Where everything of a segment lies: computed once, kept privately, and never read from shared memory again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// What the ring carries.
+    pub kind: Kind,
+    /// Slots, or bytes of the record ring. A power of two.
+    pub capacity: u64,
+    /// Bytes from one slot to the next; 1 for records.
+    pub stride: u64,
+    /// The largest message, in bytes.
+    pub max_message: u64,
+    /// The position of the first unit ever sent.
+    pub origin: u64,
+    /// Producer lanes.
+    pub producers: u32,
+    /// Consumer lanes.
+    pub consumers: u32,
+    /// Where the lanes begin.
+    pub lanes_at: u64,
+    /// Where the data area begins.
+    pub data_at: u64,
+    /// The size of the whole object.
+    pub total: u64,
+}
+
+impl Geometry {
+    /// A ring of `capacity` slots (rounded up to a power of two) of `stride` bytes. `None` if it is empty, or larger than
+    /// any machine.
+    #[must_use]
+    pub fn slots(capacity: u64, stride: u64, origin: u64) -> Option<Self> {
+        if stride == 0 {
+            return None;
+        }
+        Self::new(Kind::SpscSlots, capacity.checked_next_power_of_two()?, stride, stride, origin)
+    }
+
+    /// A record ring of `capacity` bytes (rounded up to a power of two, at least [`MIN_RECORD_BYTES`]). `None` if it is
+    /// larger than any machine.
+    ///
+    /// The largest record is half the ring less its header: such a record fits wherever the wrap lies. Its length also
+    /// fits the 32 bits of a record header.
+    #[must_use]
+    pub fn records(capacity: u64, origin: u64) -> Option<Self> {
+        let capacity = capacity.max(MIN_RECORD_BYTES).checked_next_power_of_two()?;
+        let max_message = (capacity / 2 - crate::record::HEADER).min(1 << 31);
+        Self::new(Kind::SpscRecords, capacity, 1, max_message, origin)
+    }
+
+    fn new(kind: Kind, capacity: u64, stride: u64, max_message: u64, origin: u64) -> Option<Self> {
+        let data = capacity.checked_mul(stride).filter(|size| *size <= MAX_DATA)?;
+        let (producers, consumers) = (1, 1);
+        let lanes = u64::from(producers + consumers) * size_of::<Lane>() as u64;
+        let data_at = (LANES_AT as u64 + lanes).next_multiple_of(DATA_ALIGN);
+        let total = data_at + data.next_multiple_of(DATA_ALIGN);
+        let lanes_at = LANES_AT as u64;
+        Some(Self { kind, capacity, stride, max_message, origin, producers, consumers, lanes_at, data_at, total })
+    }
+
+    /// Lanes of both roles.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.producers as usize + self.consumers as usize
+    }
+
+    /// The size of the data area, in bytes.
+    #[must_use]
+    pub fn data_len(&self) -> usize {
+        (self.capacity * self.stride) as usize
+    }
+}
+
+/// The live words that belong to the segment as a whole.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Control {
+    /// 1 once the segment has lost its name for good: whoever opened it meanwhile must open anew. Written under the gate.
+    pub retired: Padded<AtomicU32>,
+}
+
+/// One participant's part of the segment.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Lane {
+    /// How far the owner has come: published (producer) or released (consumer) up to this position. Only the owner
+    /// writes it; it only grows.
+    pub cursor: Padded<AtomicU64>,
+    /// Who the owner is, and whether it sleeps.
+    pub presence: Padded<Presence>,
+    /// How many messages the owner's cursor stands for.
+    pub ledger: Padded<crate::ledger::Ledger>,
+}
+
+/// Who owns a lane. Written when joining, leaving and sleeping; its peer reads it after every publish, so it shares no
+/// line with anything that changes with every message.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Presence {
+    /// The state word: see [`lanes`](crate::lanes).
+    pub state: AtomicU32,
+    /// Where the owner sleeps.
+    pub bell: Doorbell,
+    /// The owner's process number in its own namespace, for people.
+    pub pid: AtomicU32,
+    /// Zero.
+    pub reserved: AtomicU32,
+    /// When the owner joined: nanoseconds since 1970, for people.
+    pub since: AtomicU64,
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    use crate::ledger::{Ledger, Mark};
+    use core::mem::offset_of;
+    assert!(size_of::<Header>() == 512 && align_of::<Header>() == 8);
+    assert!(offset_of!(Header, magic) == 0);
+    assert!(offset_of!(Header, version) == 8);
+    assert!(offset_of!(Header, kind) == 12);
+    assert!(offset_of!(Header, total) == 16);
+    assert!(offset_of!(Header, capacity) == 24);
+    assert!(offset_of!(Header, stride) == 32);
+    assert!(offset_of!(Header, max_message) == 40);
+    assert!(offset_of!(Header, lanes_at) == 48);
+    assert!(offset_of!(Header, data_at) == 56);
+    assert!(offset_of!(Header, origin) == 64);
+    assert!(offset_of!(Header, schema) == 72);
+    assert!(offset_of!(Header, created) == 80);
+    assert!(offset_of!(Header, producers) == 88);
+    assert!(offset_of!(Header, consumers) == 92);
+    assert!(offset_of!(Header, type_align) == 96);
+    assert!(offset_of!(Header, type_name_len) == 100);
+    assert!(offset_of!(Header, creator) == 104);
+    assert!(offset_of!(Header, reserved) == 108);
+    assert!(offset_of!(Header, type_name) == 120);
+    assert!(offset_of!(Header, reserved2) == 248);
+    assert!(offset_of!(Header, sum) == 504);
+    assert!(CONTROL_AT == 512 && size_of::<Control>() == 128 && align_of::<Control>() == 128);
+    assert!(LANES_AT == 640 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
+    assert!(offset_of!(Lane, cursor) == 0);
+    assert!(offset_of!(Lane, presence) == 128);
+    assert!(offset_of!(Lane, ledger) == 256);
+    assert!(offset_of!(Presence, state) == 0);
+    assert!(offset_of!(Presence, bell) == 4);
+    assert!(offset_of!(Presence, pid) == 8);
+    assert!(offset_of!(Presence, since) == 16);
+    assert!(size_of::<Ledger>() == 32 && size_of::<Mark>() == 16);
+    assert!(offset_of!(Mark, position) == 0 && offset_of!(Mark, count) == 8);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_no_part_of_a_types_identity() {
+        assert_eq!(without_modules("feed::wire::Tick"), "Tick");
+        assert_eq!(without_modules("feed::Pair<core::num::U16<x::Le>, u8>"), "Pair<U16<Le>, u8>");
+        assert_eq!(without_modules("[u8; 16]"), "[u8; 16]");
+    }
+
+    #[test]
+    fn a_header_survives_validation_and_no_flipped_bit_does() {
+        let geometry = Geometry::slots(1000, 24, 7).expect("a small ring");
+        let identity = TypeIdentity { name: "Tick".to_owned(), size: 24, align: 8, schema: 3 };
+        let header = Header::new(&geometry, &identity, 42, 1);
+        assert_eq!(header.validate(geometry.total).expect("unchanged"), (geometry, identity));
+        for bit in 0..size_of::<Header>() * 8 {
+            let mut damaged = header;
+            damaged.as_mut_bytes()[bit / 8] ^= 1 << (bit % 8);
+            assert!(damaged.validate(geometry.total).is_err(), "bit {bit}");
+        }
+        assert!(matches!(header.validate(geometry.total - 1), Err(OpenError::Corrupt { field: "object size" })));
+    }
+
+    #[test]
+    fn a_forged_header_cannot_lead_outside_of_its_object() {
+        let geometry = Geometry::records(1 << 12, 0).expect("a small ring");
+        let identity = TypeIdentity::records(0);
+        let forge = |change: &dyn Fn(&mut Header)| {
+            let mut header = Header::new(&geometry, &identity, 1, 1);
+            change(&mut header);
+            header.sum = header.checksum();
+            header.validate(geometry.total)
+        };
+        assert!(forge(&|_| ()).is_ok());
+        for (field, change) in [
+            ("kind", (&|header: &mut Header| header.kind = 9) as &dyn Fn(&mut Header)),
+            ("capacity", &|header| header.capacity = u64::MAX),
+            ("data offset", &|header| header.data_at += 4096),
+            ("lanes offset", &|header| header.lanes_at = 0),
+            ("stride", &|header| header.stride = 64),
+            ("max message", &|header| header.max_message = u64::MAX),
+            ("total size", &|header| header.total *= 2),
+            ("type name length", &|header| header.type_name_len = 129),
+            ("producers", &|header| header.producers = 64),
+            ("consumers", &|header| header.consumers = 64),
+        ] {
+            assert!(matches!(forge(change), Err(OpenError::Corrupt { field: found }) if found == field), "{field}");
+        }
+        assert!(matches!(forge(&|header| header.capacity = 1 << 13), Err(OpenError::Corrupt { .. })));
+        assert!(matches!(forge(&|header| header.version = 2), Err(OpenError::Version { expected: 1, found: 2 })));
+    }
+
+    #[test]
+    fn absurd_sizes_are_no_geometry() {
+        assert!(Geometry::slots(1, 0, 0).is_none());
+        assert!(Geometry::slots(u64::MAX, 8, 0).is_none());
+        assert!(Geometry::slots(1 << 40, 1 << 30, 0).is_none());
+        assert!(Geometry::records(u64::MAX, 0).is_none());
+        assert_eq!(Geometry::slots(0, 8, 0).map(|geometry| geometry.capacity), Some(1));
+        assert_eq!(Geometry::records(0, 0).map(|geometry| geometry.max_message), Some(8));
+    }
+}

@@ -1,0 +1,166 @@
+//! The seam between the rings and where they lie: control words, lanes and data, on the heap or in a mapped segment.
+//!
+//! # Safety
+//! A `Memory` owns what its pointers point to, until it is dropped; all words are atomics, and the data area is reached
+//! through [`Bytes`] only.
+
+#![allow(unsafe_code, reason = "pointers into memory that this file owns")]
+
+use crate::lanes::Locks;
+use crate::layout::{Control, Geometry, Lane};
+use core::ptr::NonNull;
+use ringshm_sync::atomic::Ordering::Relaxed;
+use ringshm_sync::cell::Bytes;
+use std::sync::Arc;
+
+/// One participant's view of a ring's memory.
+#[derive(Debug)]
+pub struct Memory {
+    geometry: Geometry,
+    control: NonNull<Control>,
+    lanes: NonNull<Lane>,
+    data: Bytes,
+    pub(crate) locks: Locks,
+    backing: Backing,
+}
+
+/// Keeps the pointers of a [`Memory`] valid.
+#[derive(Debug)]
+enum Backing {
+    /// Allocated here, freed on drop: for participants in one process.
+    Heap(NonNull<[Page]>),
+    /// A mapped segment, whose drop unmaps it.
+    #[cfg(not(loom))]
+    Segment(crate::os::segment::Segment),
+}
+
+/// Heap memory in the alignment of a data area.
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+struct Page([u8; 4096]);
+
+// SAFETY: the pointers lead to atomics and to `Bytes`, which are `Sync`, and the backing moves with them.
+unsafe impl Send for Memory {}
+// SAFETY: as for `Send`: nothing is reached through `&Memory` but atomics, `Bytes`, and locks that are calls.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// A ring's memory on the heap, for participants that are threads of this process.
+    #[must_use]
+    pub fn on_heap(geometry: Geometry) -> Arc<Self> {
+        let control = Box::leak(Box::<Control>::default()).into();
+        let lanes: Box<[Lane]> = (0..geometry.lanes()).map(|_| Lane::default()).collect();
+        let lanes = NonNull::from(Box::leak(lanes)).cast();
+        let pages = vec![Page([0; 4096]); geometry.data_len().div_ceil(size_of::<Page>())];
+        let pages = NonNull::from(Box::leak(pages.into_boxed_slice()));
+        // SAFETY: `pages` covers the data area, is initialised, and is freed when this `Memory` is dropped.
+        let data = unsafe { Bytes::new(pages.cast().as_ptr(), geometry.data_len()) };
+        let locks = Locks::within_process(geometry.lanes());
+        let memory = Self { geometry, control, lanes, data, locks, backing: Backing::Heap(pages) };
+        memory.initialise();
+        Arc::new(memory)
+    }
+
+    /// A ring's memory in a mapped segment.
+    ///
+    /// # Safety
+    /// `geometry` must describe the mapped object and have been validated against its size.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn in_segment(geometry: Geometry, segment: crate::os::segment::Segment) -> Self {
+        let base = segment.base();
+        // SAFETY: the caller validated that the object has room for what `geometry` describes, control words included.
+        let control = unsafe { base.add(crate::layout::CONTROL_AT) }.cast();
+        // SAFETY: as above; the lanes begin inside the object, on a multiple of their alignment in a page-aligned mapping.
+        let lanes = unsafe { base.add(geometry.lanes_at as usize) }.cast();
+        // SAFETY: as above; the data area lies inside the object.
+        let data = unsafe { base.add(geometry.data_at as usize) };
+        // SAFETY: the bytes are mapped until the segment, which this value owns, is dropped.
+        let data = unsafe { Bytes::new(data.as_ptr(), geometry.data_len()) };
+        let locks = Locks::of_file(&segment, &geometry);
+        Self { geometry, control, lanes, data, locks, backing: Backing::Segment(segment) }
+    }
+
+    /// Before anybody else sees the memory: both cursors and their ledgers at the origin.
+    pub(crate) fn initialise(&self) {
+        for index in 0..self.geometry.lanes() {
+            let lane = self.lane(index);
+            // Relaxed: nobody else sees the memory yet.
+            lane.cursor.store(self.geometry.origin, Relaxed);
+            lane.ledger.initialise(self.geometry.origin);
+        }
+    }
+
+    /// Where everything lies.
+    #[must_use]
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The words of the segment as a whole.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        // SAFETY: valid as long as `self`; only atomics behind it.
+        unsafe { self.control.as_ref() }
+    }
+
+    /// The lane with that index: producers first.
+    ///
+    /// # Panics
+    /// If there is no such lane; indices come from the geometry, not from shared memory.
+    #[must_use]
+    pub fn lane(&self, index: usize) -> &Lane {
+        assert!(index < self.geometry.lanes(), "lane {index} of {}", self.geometry.lanes());
+        // SAFETY: checked just now.
+        let lane = unsafe { self.lanes.add(index) };
+        // SAFETY: valid as long as `self`; only atomics behind it.
+        unsafe { lane.as_ref() }
+    }
+
+    /// The data area.
+    #[must_use]
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    /// Whether another process may map these bytes, and so may write anything into them at any time.
+    #[must_use]
+    pub fn is_shared_with_processes(&self) -> bool {
+        !matches!(self.backing, Backing::Heap(_))
+    }
+
+    /// The segment, if this is one.
+    #[cfg(not(loom))]
+    pub(crate) fn segment(&self) -> Option<&crate::os::segment::Segment> {
+        match &self.backing {
+            Backing::Heap(_) => None,
+            Backing::Segment(segment) => Some(segment),
+        }
+    }
+
+    /// The segment, if this is one, to give it a name.
+    #[cfg(not(loom))]
+    pub(crate) fn segment_mut(&mut self) -> Option<&mut crate::os::segment::Segment> {
+        match &mut self.backing {
+            Backing::Heap(_) => None,
+            Backing::Segment(segment) => Some(segment),
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        match &self.backing {
+            Backing::Heap(pages) => {
+                // SAFETY: leaked by `on_heap`, and nobody has a pointer to it after this.
+                drop(unsafe { Box::from_raw(pages.as_ptr()) });
+                // SAFETY: as above.
+                drop(unsafe { Box::from_raw(self.control.as_ptr()) });
+                let lanes = NonNull::slice_from_raw_parts(self.lanes, self.geometry.lanes());
+                // SAFETY: as above; the slice is the one that was leaked.
+                drop(unsafe { Box::from_raw(lanes.as_ptr()) });
+            }
+            #[cfg(not(loom))]
+            Backing::Segment(_) => {}
+        }
+    }
+}

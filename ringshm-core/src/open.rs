@@ -1,0 +1,101 @@
+//! Opening a role of a named ring, or of one in a memfd, as a handle.
+
+use crate::attach::{Existence, Wanted, create_memfd, join_memfd, join_named};
+use crate::endpoint::Behaviour;
+use crate::error::OpenError;
+use crate::lanes::Role;
+use crate::memory::Memory;
+use crate::message::{Joined, Message, consumer_in, producer_in};
+use crate::os::{Directory, Name};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Everything that a program may choose about a ring, apart from its name and the type it carries.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Slots, or bytes for records; rounded up to a power of two. `None`: the default, and any existing ring will do.
+    pub capacity: Option<u64>,
+    /// The author's number for the meaning of the payload.
+    pub schema: u64,
+    /// Whether the ring may exist.
+    pub existence: Existence,
+    /// How this participant behaves.
+    pub behaviour: Behaviour,
+    /// Where the ring's name is.
+    pub directory: Directory,
+    /// The first position: for tests of the wrap.
+    #[doc(hidden)]
+    pub origin: u64,
+}
+
+impl Options {
+    fn wanted<M: Message + ?Sized>(&self) -> Result<Wanted, OpenError> {
+        if self.capacity == Some(0) {
+            let reason = "a ring holds at least one slot or byte".to_owned();
+            return Err(OpenError::InvalidOption { option: "capacity", reason });
+        }
+        let geometry = M::geometry(self.capacity, self.origin).ok_or_else(|| {
+            let free = self.directory.free().unwrap_or(0);
+            OpenError::NoSpace { needed: u64::MAX, free }
+        })?;
+        Ok(Wanted {
+            geometry,
+            exact_capacity: self.capacity.is_some(),
+            identity: M::identity(self.schema),
+            existence: self.existence,
+        })
+    }
+
+    /// Takes the sending role of the ring `name`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn producer<M: Message + ?Sized>(&self, name: &Name) -> Result<M::Producer, OpenError> {
+        M::producer(self.join::<M>(name, Role::Producer)?)
+    }
+
+    /// Takes the receiving role of the ring `name`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn consumer<M: Message + ?Sized>(&self, name: &Name) -> Result<M::Consumer, OpenError> {
+        M::consumer(self.join::<M>(name, Role::Consumer)?)
+    }
+
+    fn join<M: Message + ?Sized>(&self, name: &Name, role: Role) -> Result<Joined, OpenError> {
+        join_named(&self.directory, name, &self.wanted::<M>()?, role, self.behaviour).map(Joined)
+    }
+
+    /// Creates a ring without a name, in a sealed memfd: nobody can shrink it, and who has the descriptor has the ring.
+    /// Nobody has a role in it yet. `label` is what `/proc` shows.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSpace`], [`OpenError::Os`].
+    pub fn memfd<M: Message + ?Sized>(&self, label: &str) -> Result<OwnedFd, OpenError> {
+        create_memfd(label, &self.wanted::<M>()?)
+    }
+
+    /// Takes the sending role of the ring in a memfd. Needs `/proc`, to open a file description of its own.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn producer_of<M: Message + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Producer, OpenError> {
+        M::producer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Producer, self.behaviour)?))
+    }
+
+    /// Takes the receiving role of the ring in a memfd. Needs `/proc`, to open a file description of its own.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn consumer_of<M: Message + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Consumer, OpenError> {
+        M::consumer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Consumer, self.behaviour)?))
+    }
+
+    /// A ring on the heap and both its handles, for two threads of this process.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSpace`] if it is larger than any machine.
+    pub fn threads<M: Message + ?Sized>(&self) -> Result<(M::Producer, M::Consumer), OpenError> {
+        let memory = Memory::on_heap(self.wanted::<M>()?.geometry);
+        Ok((producer_in::<M>(&memory, self.behaviour)?, consumer_in::<M>(&memory, self.behaviour)?))
+    }
+}

@@ -1,0 +1,15 @@
+//! What only the kernel can do: shared objects and their names, mappings, locks that die with their holder, and noticing a
+//! fork. System calls are made here and nowhere else in this crate.
+
+pub(crate) mod fork;
+pub(crate) mod liveness;
+pub(crate) mod segment;
+
+pub use segment::{Directory, Name};
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds since 1970, for people: nothing is decided by it.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

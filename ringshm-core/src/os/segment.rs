@@ -1,0 +1,348 @@
+//! The object that participants map: a file in the shared-memory file system, or a sealed memfd.
+//!
+//! A named object is created whole or not at all. It is built without a name (`O_TMPFILE`), given all its memory
+//! (`fallocate`), initialised, and only then linked to its name; a process killed on the way leaves nothing.
+
+use crate::error::OpenError;
+use crate::layout::Header;
+use core::ptr::NonNull;
+use memmap2::{MmapOptions, MmapRaw};
+use ringshm_sync::crash;
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate, fcntl_add_seals,
+    fcntl_get_seals, fstat, linkat, memfd_create, open, openat, statat, statvfs, unlinkat,
+};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Every ring's file name begins with it, so that rings can be told from other objects.
+pub(crate) const PREFIX: &str = "ringshm.";
+/// The longest name of a ring, in bytes.
+const MAX_NAME: usize = 200;
+
+/// The name of a ring: what both sides have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// Checks a name: 1 to 200 letters, digits, `.`, `_` and `-`, not beginning with `.`. It may be written with `shm://`.
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidName`].
+    pub fn new(name: &str) -> Result<Self, OpenError> {
+        let bare = name.strip_prefix("shm://").unwrap_or(name);
+        let invalid = |reason| Err(OpenError::InvalidName { name: name.to_owned(), reason });
+        if bare.contains("://") {
+            return invalid("only shm:// is known as a scheme");
+        }
+        if bare.is_empty() || bare.len() > MAX_NAME {
+            return invalid("a name has 1 to 200 bytes");
+        }
+        if bare.starts_with('.') {
+            return invalid("a name does not begin with a dot");
+        }
+        if !bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            return invalid("a name consists of letters, digits, '.', '_' and '-'");
+        }
+        Ok(Self(bare.to_owned()))
+    }
+
+    /// The name without a scheme.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn file_name(&self) -> String {
+        format!("{PREFIX}{}", self.0)
+    }
+}
+
+/// The folder in which named rings live: a mounted tmpfs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+impl Default for Directory {
+    /// The folder that the environment variable `RINGSHM_DIR` names, or `/dev/shm`.
+    fn default() -> Self {
+        Self(std::env::var_os("RINGSHM_DIR").filter(|path| !path.is_empty()).map_or("/dev/shm".into(), PathBuf::from))
+    }
+}
+
+impl Directory {
+    /// Some other folder.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The path of a ring in it.
+    #[must_use]
+    pub fn path_of(&self, name: &Name) -> PathBuf {
+        self.0.join(name.file_name())
+    }
+
+    /// The names of all rings in it, in order.
+    ///
+    /// # Errors
+    /// [`OpenError::Os`] if the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<Name>, OpenError> {
+        let failed = |source| OpenError::Os { step: "reading the shared-memory folder", source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.0).map_err(failed)? {
+            let file_name = entry.map_err(failed)?.file_name();
+            let bare = file_name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            names.extend(bare.and_then(|name| Name::new(name).ok()));
+        }
+        names.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+
+    /// Bytes free in it.
+    ///
+    /// # Errors
+    /// [`OpenError::Os`] if the file system does not say.
+    pub fn free(&self) -> Result<u64, OpenError> {
+        let stat = statvfs(&self.0).map_err(os("asking for free shared memory (statvfs)"))?;
+        // A tmpfs without a limit says that it has no blocks at all.
+        Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
+    }
+}
+
+fn os(step: &'static str) -> impl Fn(Errno) -> OpenError {
+    move |errno| OpenError::Os { step, source: errno.into() }
+}
+
+/// Where a segment's name is, if it has one.
+#[derive(Clone, Debug)]
+struct Place {
+    directory: Directory,
+    name: Name,
+}
+
+/// An open, mapped object.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    file: Arc<OwnedFd>,
+    mapping: MmapRaw,
+    place: Option<Place>,
+}
+
+impl Segment {
+    /// An object of `size` bytes, all of them there and zero, without a name.
+    pub(crate) fn unnamed(directory: &Directory, size: u64) -> Result<(Self, Option<String>), OpenError> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, temporary) = match open(directory.path(), flags | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => (file, None),
+            // A file system without O_TMPFILE: a name that nobody can guess, until the real one.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let name = format!(".{PREFIX}new-{}-{:x}", std::process::id(), super::now());
+                let path = directory.path().join(&name);
+                let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let file =
+                    open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno, directory.path()))?;
+                (file, Some(name))
+            }
+            Err(errno) => return Err(refused(errno, directory.path())),
+        };
+        crash::point("segment.opened");
+        let remove_temporary = |error| {
+            if let Some(name) = &temporary {
+                let _ = unlinkat(CWD, directory.path().join(name), AtFlags::empty());
+            }
+            error
+        };
+        allocate(&file, size, directory.free()?).map_err(remove_temporary)?;
+        let segment = Self::map(file, size, None).map_err(remove_temporary)?;
+        Ok((segment, temporary))
+    }
+
+    /// Gives the finished object its name. `false` if somebody else was faster; then this object is to be dropped.
+    pub(crate) fn link(
+        &mut self,
+        directory: &Directory,
+        name: &Name,
+        temporary: Option<String>,
+    ) -> Result<bool, OpenError> {
+        let to = directory.path_of(name);
+        let result = match &temporary {
+            None => {
+                let from = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                linkat(CWD, from, CWD, &to, AtFlags::SYMLINK_FOLLOW)
+            }
+            Some(temporary) => {
+                let from = directory.path().join(temporary);
+                let result = linkat(CWD, &from, CWD, &to, AtFlags::empty());
+                let _ = unlinkat(CWD, &from, AtFlags::empty());
+                result
+            }
+        };
+        match result {
+            Ok(()) => {
+                crash::point("segment.linked");
+                self.place = Some(Place { directory: directory.clone(), name: name.clone() });
+                Ok(true)
+            }
+            Err(Errno::EXIST) => Ok(false),
+            Err(errno) => Err(os("giving the ring its name (linkat; needs /proc)")(errno)),
+        }
+    }
+
+    /// Opens and maps a named object. Nothing of its content has been believed yet but its size.
+    pub(crate) fn open(directory: &Directory, name: &Name) -> Result<Self, OpenError> {
+        let path = directory.path_of(name);
+        // NONBLOCK: a FIFO of that name must not make us wait.
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = openat(CWD, &path, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::NOENT => OpenError::NotFound { path: path.clone() },
+            Errno::LOOP | Errno::NXIO | Errno::ISDIR => OpenError::Corrupt { field: "file type" },
+            errno => refused(errno, &path),
+        })?;
+        let size = check_object(&file, &path)?;
+        Self::map(file, size, Some(Place { directory: directory.clone(), name: name.clone() }))
+    }
+
+    /// A memfd of `size` bytes, all of them there and zero, that can neither shrink nor grow.
+    pub(crate) fn memfd(label: &str, size: u64) -> Result<Self, OpenError> {
+        let file = memfd_create(label, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(os("creating anonymous shared memory (memfd_create)"))?;
+        // A memfd takes its memory from the system, not from a mounted file system: only the allocation itself can tell.
+        allocate(&file, size, u64::MAX)?;
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+            .map_err(os("sealing anonymous shared memory"))?;
+        Self::map(file, size, None)
+    }
+
+    /// Maps a memfd that came from elsewhere, through a file description of its own.
+    pub(crate) fn from_memfd(file: impl AsFd) -> Result<Self, OpenError> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()));
+        let seals = fcntl_get_seals(&file).map_err(|_| OpenError::Corrupt { field: "file type" })?;
+        if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
+            return Err(OpenError::Corrupt { field: "seals" });
+        }
+        let file = open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| refused(errno, &path))?;
+        let size = check_object(&file, &path)?;
+        Self::map(file, size, None)
+    }
+
+    fn map(file: OwnedFd, size: u64, place: Option<Place>) -> Result<Self, OpenError> {
+        let len = usize::try_from(size).map_err(|_| OpenError::Corrupt { field: "object size" })?;
+        let mapping = MmapOptions::new()
+            .len(len)
+            .map_raw(&file)
+            .map_err(|source| OpenError::Os { step: "mapping the ring (mmap)", source })?;
+        Ok(Self { file: Arc::new(file), mapping, place })
+    }
+
+    pub(crate) fn file(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.file)
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        NonNull::new(self.mapping.as_mut_ptr()).unwrap_or(NonNull::dangling())
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.mapping.len() as u64
+    }
+
+    /// Where the ring is, for people.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.place {
+            Some(place) => place.directory.path_of(&place.name),
+            None => PathBuf::from("(memfd)"),
+        }
+    }
+
+    /// A private copy of the header, read through the file: one moment's bytes, whatever others write meanwhile.
+    pub(crate) fn header(&self) -> Result<Header, OpenError> {
+        let mut header = Header::new_zeroed();
+        let read = rustix::io::pread(&*self.file, header.as_mut_bytes(), 0).map_err(os("reading the ring's header"))?;
+        if read == size_of::<Header>() { Ok(header) } else { Err(OpenError::Corrupt { field: "object size" }) }
+    }
+
+    /// Writes the header of a new object, its magic last.
+    pub(crate) fn write_header(&self, header: &Header) -> Result<(), OpenError> {
+        let bytes = header.as_bytes();
+        let (magic, rest) = bytes.split_at(size_of::<u64>());
+        let write = |bytes: &[u8], at| {
+            rustix::io::pwrite(&*self.file, bytes, at).map_err(os("writing the ring's header")).map(|_| ())
+        };
+        write(rest, size_of::<u64>() as u64)?;
+        crash::point("segment.without_magic");
+        write(magic, 0)
+    }
+
+    /// Removes the name, if it still stands for this very object. The caller holds the gate, without which nobody removes it.
+    pub(crate) fn unlink(&self) -> Result<(), OpenError> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let path = place.directory.path_of(&place.name);
+        let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+        let own = fstat(&*self.file).map(identity);
+        match statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).map(identity) {
+            Ok(there) if own == Ok(there) => {
+                unlinkat(CWD, &path, AtFlags::empty()).map_err(os("removing the ring's name (unlink)"))
+            }
+            // Gone already, or somebody else's.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks what an open object is, before a byte of it is read. Returns its size.
+fn check_object(file: &OwnedFd, path: &Path) -> Result<u64, OpenError> {
+    let stat = fstat(file).map_err(os("asking what the ring's file is (fstat)"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(OpenError::Corrupt { field: "file type" });
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid != me {
+        let reason = format!("it belongs to user {} and you are user {me}", stat.st_uid);
+        return Err(OpenError::Permission { path: path.to_owned(), reason });
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    if size < size_of::<Header>() as u64 {
+        return Err(OpenError::Corrupt { field: "object size" });
+    }
+    Ok(size)
+}
+
+/// Gives a new object all its memory now, so that no later store finds the file system full (SIGBUS).
+fn allocate(file: &OwnedFd, size: u64, free: u64) -> Result<(), OpenError> {
+    let no_space = || OpenError::NoSpace { needed: size, free };
+    if size > free || i64::try_from(size).is_err() {
+        return Err(no_space());
+    }
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, size) {
+            Ok(()) => {
+                crash::point("segment.allocated");
+                return Ok(());
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC | Errno::FBIG | Errno::NOMEM) => return Err(no_space()),
+            Err(errno) => return Err(os("allocating shared memory (fallocate)")(errno)),
+        }
+    }
+}
+
+fn refused(errno: Errno, path: &Path) -> OpenError {
+    match errno {
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => {
+            OpenError::Permission { path: path.to_owned(), reason: io::Error::from(errno).to_string() }
+        }
+        Errno::NOENT | Errno::NOTDIR => OpenError::NotFound { path: path.to_owned() },
+        Errno::NOSPC => OpenError::NoSpace { needed: size_of::<Header>() as u64, free: 0 },
+        errno => os("opening the ring's file")(errno),
+    }
+}

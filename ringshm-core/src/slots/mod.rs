@@ -1,0 +1,97 @@
+//! Rings of fixed-size messages: the SPSC ring with a slot per unit.
+//!
+//! # Safety
+//! A slot is written between claiming and publishing it, and read between peeking at and releasing it; the ring gives it
+//! to nobody else meanwhile. `T` is valid whatever bytes a slot holds, so a hostile peer can make a wrong value and nothing
+//! worse.
+
+#![allow(unsafe_code, reason = "copies values between slots and private memory")]
+
+mod consumer;
+mod producer;
+
+pub use consumer::{Consumer, Drain, Iter, RecvRef, TryIter};
+pub use producer::{Loan, Producer};
+
+use crate::endpoint::Endpoint;
+use crate::layout::MAX_PAYLOAD_ALIGN;
+use core::marker::PhantomData;
+use ringshm_sync::cell::{Bytes, Reading, Writing};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A message of fixed size: plain data without padding, of which every bit pattern is a value.
+///
+/// Implemented for every type that derives zerocopy's `FromBytes`, `IntoBytes` and `Immutable` and is `Copy`. Then
+/// nothing that another process writes into a slot is undefined behaviour, only a wrong value.
+pub trait Payload: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
+
+impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Payload for T {}
+
+/// The slots of a ring, by position.
+#[derive(Debug)]
+struct Slots<T> {
+    data: Bytes,
+    mask: u64,
+    _type: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Payload> Slots<T> {
+    const IS_POSSIBLE: () = assert!(
+        size_of::<T>() > 0 && align_of::<T>() <= MAX_PAYLOAD_ALIGN,
+        "a payload has at least one byte, and an alignment of at most 128"
+    );
+
+    fn new(end: &Endpoint) -> Self {
+        let () = Self::IS_POSSIBLE;
+        let geometry = end.memory().geometry();
+        assert_eq!(geometry.stride, size_of::<T>() as u64, "the slots of this memory are of another size");
+        Self { data: end.memory().data().clone(), mask: geometry.capacity - 1, _type: PhantomData }
+    }
+
+    #[inline(always)]
+    fn offset(&self, position: u64) -> usize {
+        (position & self.mask) as usize * size_of::<T>()
+    }
+
+    /// The slot at `position`, for the producer that claimed it.
+    #[inline(always)]
+    fn writing(&self, position: u64) -> Writing {
+        // SAFETY: the mask keeps the slot inside the data area, and the ring gave it to the caller.
+        unsafe { self.data.write(self.offset(position), size_of::<T>()) }
+    }
+
+    /// The slot at `position`, for the consumer that peeked at it.
+    #[inline(always)]
+    fn reading(&self, position: u64) -> Reading {
+        // SAFETY: as for `writing`.
+        unsafe { self.data.read(self.offset(position), size_of::<T>()) }
+    }
+
+    #[inline(always)]
+    fn put(&self, position: u64, value: T) {
+        let slot = self.writing(position);
+        // SAFETY: room for a `T`, aligned because the data area and the stride are.
+        unsafe { slot.as_mut_ptr().cast::<T>().write(value) };
+    }
+
+    /// Copies the value out. The copy is complete before the slot is released, so no code ever sees it change.
+    #[inline(always)]
+    fn take(&self, position: u64) -> T {
+        let slot = self.reading(position);
+        // SAFETY: as for `put`, and every bit pattern is a `T`.
+        unsafe { slot.as_ptr().cast::<T>().read() }
+    }
+
+    /// Copies values into the slots from `position` on, which do not reach beyond the wrap.
+    fn put_all(&self, position: u64, values: &[T]) {
+        // SAFETY: the caller claimed as many slots, and they are contiguous.
+        let slots = unsafe { self.data.write(self.offset(position), size_of_val(values)) };
+        // SAFETY: private memory on one side, the claimed slots on the other.
+        unsafe { slots.as_mut_ptr().cast::<T>().copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+
+    /// Slots from `position` to the wrap.
+    fn to_wrap(&self, position: u64) -> usize {
+        (self.mask + 1 - (position & self.mask)) as usize
+    }
+}

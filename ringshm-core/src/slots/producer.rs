@@ -1,0 +1,246 @@
+//! The sending side of a ring of fixed-size messages.
+//!
+//! # Safety
+//! A loan refers to its slot only if the producer trusts its peers.
+
+#![allow(unsafe_code, reason = "a loan is a reference into the ring")]
+
+use super::{Payload, Slots};
+use crate::endpoint::Endpoint;
+use crate::error::{OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
+use crate::lanes::Peer;
+use crate::spsc;
+use core::time::Duration;
+use ringshm_sync::cell::Writing;
+use ringshm_sync::crash;
+use ringshm_sync::time::Deadline;
+
+/// The sending side of a ring of `T`.
+///
+/// Dropping it closes the ring: the consumer receives everything sent before, then `Disconnected`. A process that is
+/// killed does not close it; what its consumer sees then is for the consumer to choose ([`OnDeath`](crate::OnDeath)). Use
+/// [`detach`](Self::detach) to leave the role to a successor.
+///
+/// While this handle runs, another process can at worst make it report [`Fault`](crate::Fault), or deliver wrong values;
+/// the numbers that the handle reads from shared memory are checked before they are used.
+#[derive(Debug)]
+pub struct Producer<T> {
+    ring: spsc::Producer,
+    slots: Slots<T>,
+    /// Where an untrusting producer's loans are written: nobody else can change them there.
+    scratch: Box<T>,
+}
+
+impl<T: Payload> Producer<T> {
+    pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
+        let slots = Slots::new(&end);
+        Ok(Self { ring: spsc::Producer::resume(end)?, slots, scratch: Box::new(T::new_zeroed()) })
+    }
+
+    /// Sends a message if there is room. Never waits; makes no system call unless the consumer sleeps.
+    ///
+    /// # Errors
+    /// [`TrySendError`], with the message in it.
+    #[inline]
+    pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        match self.ring.claim(1) {
+            Ok(position) => {
+                self.send_at(position, message);
+                Ok(())
+            }
+            Err(blocked) => Err(blocked.into_try_send(message)),
+        }
+    }
+
+    /// Sends a message, and waits for room as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendError`], with the message in it.
+    #[inline]
+    pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        match self.ring.claim_by(1, Deadline::NEVER) {
+            Ok(position) => {
+                self.send_at(position, message);
+                Ok(())
+            }
+            Err(stop) => Err(stop.into_send(message)),
+        }
+    }
+
+    /// Sends a message, and waits for room for at most `timeout`, on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`SendTimeoutError`], with the message in it.
+    pub fn send_timeout(&mut self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        match self.ring.claim_by(1, Deadline::after(timeout)) {
+            Ok(position) => {
+                self.send_at(position, message);
+                Ok(())
+            }
+            Err(stop) => Err(stop.into_send_timeout(message)),
+        }
+    }
+
+    #[inline(always)]
+    fn send_at(&mut self, position: u64, message: T) {
+        crash::point("slots.claimed");
+        self.slots.put(position, message);
+        self.ring.advance(1);
+        self.ring.publish();
+    }
+
+    /// Sends as many messages of a slice as there is room for, from its start, and publishes them together. Returns how many.
+    ///
+    /// # Errors
+    /// [`TrySendError`] if it could send none of a slice that is not empty.
+    pub fn try_send_slice(&mut self, messages: &[T]) -> Result<usize, TrySendError<()>> {
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        if (self.ring.room() as usize) < messages.len() {
+            // Look how far the consumer has come: all of the slice may fit.
+            let _ = self.ring.claim(messages.len() as u64);
+        }
+        let mut position = self.ring.claim(1).map_err(|blocked| blocked.into_try_send(()))?;
+        let count = messages.len().min(self.ring.room() as usize);
+        let mut rest = &messages[..count];
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(self.slots.to_wrap(position)));
+            self.slots.put_all(position, part);
+            position = position.wrapping_add(part.len() as u64);
+            rest = after;
+        }
+        self.ring.advance(count as u64);
+        self.ring.publish();
+        Ok(count)
+    }
+
+    /// Sends a whole slice, in as few publications as there is room for, and waits for room as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendSliceError`], with the number of messages that were sent.
+    pub fn send_slice(&mut self, messages: &[T]) -> Result<(), SendSliceError> {
+        let mut sent = 0;
+        while sent < messages.len() {
+            if let Err(stop) = self.ring.claim_by(1, Deadline::NEVER) {
+                return Err(SendSliceError { sent, cause: stop.into_send(()) });
+            }
+            // There is room for one at least; a consumer that closed just now is found by the next claim.
+            sent += self.try_send_slice(&messages[sent..]).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Lends the next slot, to be filled in place and sent by [`Loan::commit`]. Dropping the loan sends nothing.
+    ///
+    /// What is in it is left over from before. A producer that does not trust its peers is lent private memory, which
+    /// `commit` copies.
+    ///
+    /// # Errors
+    /// [`TrySendError`].
+    pub fn try_loan(&mut self) -> Result<Loan<'_, T>, TrySendError<()>> {
+        match self.ring.claim(1) {
+            Ok(position) => Ok(self.lend(position)),
+            Err(blocked) => Err(blocked.into_try_send(())),
+        }
+    }
+
+    /// As [`try_loan`](Self::try_loan), and waits for room as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn loan(&mut self) -> Result<Loan<'_, T>, SendError<()>> {
+        match self.ring.claim_by(1, Deadline::NEVER) {
+            Ok(position) => Ok(self.lend(position)),
+            Err(stop) => Err(stop.into_send(())),
+        }
+    }
+
+    fn lend(&mut self, position: u64) -> Loan<'_, T> {
+        let slot = self.ring.end().trusts_peers().then(|| self.slots.writing(position));
+        Loan { producer: self, position, slot }
+    }
+
+    /// Messages sent since the ring was made, by this producer and those before it.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.ring.published().wrapping_sub(self.ring.end().memory().geometry().origin)
+    }
+
+    /// Messages in the ring: sent, and not yet released.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ring.len() as usize
+    }
+
+    /// Whether no message is in the ring.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages that fit into the ring.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.ring.end().memory().geometry().capacity as usize
+    }
+
+    /// What the consumer is, now. Asks the kernel whether it is alive.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.ring.end().peer_state()
+    }
+
+    /// Leaves the ring without closing it: the consumer waits for a successor.
+    pub fn detach(mut self) {
+        self.ring.end_mut().will_detach();
+    }
+}
+
+/// A slot that its producer fills in place. Dropping it sends nothing.
+#[derive(Debug)]
+#[must_use = "a loan that is not committed sends nothing"]
+pub struct Loan<'a, T: Payload> {
+    producer: &'a mut Producer<T>,
+    position: u64,
+    /// The slot itself, if the producer trusts its peers; else the loan is the producer's scratch.
+    slot: Option<Writing>,
+}
+
+impl<T: Payload> Loan<'_, T> {
+    /// Sends what the loan holds.
+    pub fn commit(self) {
+        let Self { producer, position, slot } = self;
+        if producer.ring.end().is_forked() {
+            return;
+        }
+        match slot {
+            Some(slot) => slot.finish(),
+            None => producer.slots.put(position, *producer.scratch),
+        }
+        producer.ring.advance(1);
+        producer.ring.publish();
+    }
+}
+
+impl<T: Payload> core::ops::Deref for Loan<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.slot {
+            // SAFETY: claimed, aligned, initialised; the peers were trusted, at opening, not to touch it.
+            Some(slot) => unsafe { &*slot.as_mut_ptr().cast::<T>() },
+            None => &self.producer.scratch,
+        }
+    }
+}
+
+impl<T: Payload> core::ops::DerefMut for Loan<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &self.slot {
+            // SAFETY: as for `deref`, and `self` is borrowed exclusively.
+            Some(slot) => unsafe { &mut *slot.as_mut_ptr().cast::<T>() },
+            None => &mut self.producer.scratch,
+        }
+    }
+}

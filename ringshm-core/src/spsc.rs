@@ -1,0 +1,326 @@
+//! The SPSC ring: one producer, one consumer, wait-free on both sides.
+//!
+//! ```text
+//!              released          head                  published        tail
+//!                 │               │                        │              │
+//!   ──────────────┼───────────────┼────────────────────────┼──────────────┼──────────▶ positions
+//!      free       │ handed out,   │  published, not yet    │  being       │  free
+//!                 │ not released  │  handed out            │  written     │
+//!                 ▲                                        ▲
+//!       consumer lane's cursor                   producer lane's cursor
+//!                 ╰────────────── at most `capacity` apart ───────────────╯
+//! ```
+//!
+//! **Roles.** The producer alone writes its lane's cursor, the consumer alone writes its own; each reads the other's. What
+//! lies between the cursors belongs to the consumer, the rest of the ring to the producer. The algorithm knows positions
+//! only: what a unit is (a slot, a byte) and where it lies is the business of [`slots`](crate::slots) and
+//! [`records`](crate::records).
+//!
+//! **Speed.** Each side keeps a private copy of the other's cursor and looks at the real one only when the copy says that
+//! it cannot go on. So in a busy ring a message costs one shared store, and the cache lines of the cursors change hands
+//! once per batch and not once per message. (The technique is in M. Desnoyers' and E. Rigtorp's queues and older than both.)
+//!
+//! **Edges.** PUBLISH carries the bytes from the producer to the consumer, RELEASE carries the room back. CLOSE and DEATH say
+//! that a cursor is final; DOORBELL wakes whoever sleeps (see [`doorbell`](ringshm_sync::doorbell)).
+//!
+//! **Death.** A cursor moves in one store, so a participant killed at any instruction leaves a whole ring: what the
+//! producer had not published vanishes, what the consumer had not released is handed out again to its successor. Nothing needs
+//! repair, and nothing needs to know.
+//!
+//! **Hostile peers.** A shared word is loaded once, checked against the window in which an honest peer can be, and then used;
+//! one's own cursor is never read back.
+
+use crate::endpoint::{Endpoint, Side};
+use crate::error::{Blocked, Fault, OpenError, Stop};
+use crate::ledger::Tally;
+use crate::position::is_within;
+use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use ringshm_sync::crash;
+use ringshm_sync::time::Deadline;
+
+/// The sending side. Owned by one thread at a time; every call is on `&mut self`.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    end: Endpoint,
+    capacity: u64,
+    /// Everything before it is written. Private until published.
+    tail: u64,
+    /// Everything before it is published: the lane's cursor, which is never read back.
+    published: u64,
+    /// The consumer's cursor as it was last seen; the real one is here or further on.
+    released: u64,
+}
+
+/// The receiving side. Owned by one thread at a time; every call is on `&mut self`.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    end: Endpoint,
+    capacity: u64,
+    /// Everything before it is handed out. Private until released.
+    head: u64,
+    /// Everything before it is released: the lane's cursor, which is never read back.
+    released: u64,
+    /// The producer's cursor as it was last seen; the real one is here or further on.
+    published: u64,
+}
+
+/// The cursors as they stand in shared memory when a participant joins.
+fn resume(end: &Endpoint) -> (u64, u64, u64) {
+    // Relaxed: the predecessor's, whose lock was taken over (TAKEOVER).
+    let own = end.own().cursor.load(Relaxed);
+    // PUBLISH, RELEASE: as in every later look.
+    let peer = end.peer().cursor.load(Acquire);
+    (own, peer, end.memory().geometry().capacity)
+}
+
+impl Producer {
+    /// Goes on where the last producer stopped publishing.
+    pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
+        let (published, released, capacity) = resume(&end);
+        if !is_within(released, published, released.wrapping_add(capacity)) {
+            return Err(OpenError::Corrupt { field: "producer cursor" });
+        }
+        Ok(Self { end, capacity, tail: published, published, released })
+    }
+
+    /// Gives the position from which `units` may be written, if there is room for them.
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, units: u64) -> Result<u64, Blocked> {
+        if self.room() < units || self.end.peer_has_closed() || self.end.is_forked() {
+            self.look(units, true)?;
+        }
+        Ok(self.tail)
+    }
+
+    /// As [`claim`](Self::claim), and waits for the room. The caller has published what it wrote before.
+    #[inline(always)]
+    pub(crate) fn claim_by(&mut self, units: u64, deadline: Deadline) -> Result<u64, Stop> {
+        if self.claim(units).is_err() {
+            self.wait_for(units, deadline)?;
+        }
+        Ok(self.tail)
+    }
+
+    /// Units that can certainly be claimed.
+    #[inline(always)]
+    pub(crate) fn room(&self) -> u64 {
+        self.capacity - self.tail.wrapping_sub(self.released)
+    }
+
+    /// Counts `units` that were claimed as written. The consumer does not see them yet.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, units: u64) {
+        self.tail = self.tail.wrapping_add(units);
+    }
+
+    /// Lets the consumer see everything written, and wakes it if it sleeps.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) {
+        if self.published == self.tail {
+            return;
+        }
+        self.published = self.tail;
+        crash::point("spsc.written");
+        // PUBLISH: all bytes before the cursor are visible to the consumer that loads it.
+        self.end.own().cursor.store(self.tail, Release);
+        crash::point("spsc.published");
+        self.end.ring_peer();
+    }
+
+    /// As [`publish`](Self::publish), for rings whose positions do not count messages.
+    #[inline(always)]
+    pub(crate) fn publish_counted(&mut self, tally: &mut Tally) {
+        if self.published != self.tail {
+            self.end.own().ledger.mark(tally, self.tail);
+            self.publish();
+        }
+    }
+
+    /// Takes over the message count of the last producer.
+    pub(crate) fn tally(&self) -> Result<Tally, OpenError> {
+        self.end.own().ledger.resume(self.published).ok_or(OpenError::Corrupt { field: "producer ledger" })
+    }
+
+    /// Units between the two real cursors, both of which may move while this looks.
+    pub(crate) fn len(&self) -> u64 {
+        // Relaxed: a number for people and heuristics, nothing is read through it.
+        let released = self.end.peer().cursor.load(Relaxed);
+        self.published.wrapping_sub(released).min(self.capacity)
+    }
+
+    /// The position that is written next.
+    #[inline(always)]
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    pub(crate) fn published(&self) -> u64 {
+        self.published
+    }
+
+    pub(crate) fn end(&self) -> &Endpoint {
+        &self.end
+    }
+
+    pub(crate) fn end_mut(&mut self) -> &mut Endpoint {
+        &mut self.end
+    }
+}
+
+impl Side for Producer {
+    fn endpoint(&self) -> &Endpoint {
+        &self.end
+    }
+
+    fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked> {
+        self.end.refuse_forked()?;
+        // RELEASE: the consumer is done with everything before its cursor, so it may be overwritten.
+        let released = self.end.peer().cursor.load(Acquire);
+        if !is_within(self.released, released, self.published) {
+            return Err(Fault::Corrupt { field: "consumer cursor" }.into());
+        }
+        self.released = released;
+        if self.end.peer_has_closed() {
+            return Err(Blocked::Disconnected);
+        }
+        if self.room() >= units {
+            return Ok(());
+        }
+        if thorough && self.end.peer_is_gone() {
+            return Err(Blocked::Disconnected);
+        }
+        Err(Blocked::NotReady)
+    }
+}
+
+impl Consumer {
+    /// Goes on where the last consumer stopped releasing.
+    pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
+        let (released, published, capacity) = resume(&end);
+        if !is_within(released, published, released.wrapping_add(capacity)) {
+            return Err(OpenError::Corrupt { field: "consumer cursor" });
+        }
+        Ok(Self { end, capacity, head: released, released, published })
+    }
+
+    /// Gives the position from which `units` may be read, if they are published.
+    #[inline(always)]
+    pub(crate) fn peek(&mut self, units: u64) -> Result<u64, Blocked> {
+        if self.available() < units || self.end.is_forked() {
+            self.look(units, true)?;
+        }
+        Ok(self.head)
+    }
+
+    /// As [`peek`](Self::peek), and waits for the units. The caller has released what was handed out before.
+    #[inline(always)]
+    pub(crate) fn peek_by(&mut self, units: u64, deadline: Deadline) -> Result<u64, Stop> {
+        if self.peek(units).is_err() {
+            self.wait_for(units, deadline)?;
+        }
+        Ok(self.head)
+    }
+
+    /// Units that can certainly be peeked at.
+    #[inline(always)]
+    pub(crate) fn available(&self) -> u64 {
+        self.published.wrapping_sub(self.head)
+    }
+
+    /// Counts `units` that were peeked at as handed out. The producer may not overwrite them yet.
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, units: u64) {
+        self.head = self.head.wrapping_add(units);
+    }
+
+    /// Lets the producer have the room of everything handed out, and wakes it if it sleeps.
+    #[inline(always)]
+    pub(crate) fn release(&mut self) {
+        if self.released == self.head {
+            return;
+        }
+        self.released = self.head;
+        crash::point("spsc.read");
+        // RELEASE: all reads before the cursor are done when the producer loads it.
+        self.end.own().cursor.store(self.head, Release);
+        crash::point("spsc.released");
+        self.end.ring_peer();
+    }
+
+    /// As [`release`](Self::release), for rings whose positions do not count messages.
+    #[inline(always)]
+    pub(crate) fn release_counted(&mut self, tally: &mut Tally) {
+        if self.released != self.head {
+            self.end.own().ledger.mark(tally, self.head);
+            self.release();
+        }
+    }
+
+    /// Takes back what was handed out and not released: it will be handed out again.
+    pub(crate) fn cancel(&mut self) {
+        self.head = self.released;
+    }
+
+    /// Takes over the message count of the last consumer.
+    pub(crate) fn tally(&self) -> Result<Tally, OpenError> {
+        self.end.own().ledger.resume(self.released).ok_or(OpenError::Corrupt { field: "consumer ledger" })
+    }
+
+    /// Units between the two real cursors, both of which may move while this looks.
+    pub(crate) fn len(&self) -> u64 {
+        // Relaxed: a number for people and heuristics, nothing is read through it.
+        let published = self.end.peer().cursor.load(Relaxed);
+        published.wrapping_sub(self.released).min(self.capacity)
+    }
+
+    /// The position that is read next.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    pub(crate) fn released(&self) -> u64 {
+        self.released
+    }
+
+    pub(crate) fn end(&self) -> &Endpoint {
+        &self.end
+    }
+
+    pub(crate) fn end_mut(&mut self) -> &mut Endpoint {
+        &mut self.end
+    }
+}
+
+impl Side for Consumer {
+    fn endpoint(&self) -> &Endpoint {
+        &self.end
+    }
+
+    fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked> {
+        self.end.refuse_forked()?;
+        self.refresh()?;
+        if self.available() >= units {
+            return Ok(());
+        }
+        if thorough && self.end.peer_is_gone() {
+            // What it published last, before it went: CLOSE or DEATH made it visible.
+            self.refresh()?;
+            return if self.available() >= units { Ok(()) } else { Err(Blocked::Disconnected) };
+        }
+        Err(Blocked::NotReady)
+    }
+}
+
+impl Consumer {
+    #[inline(always)]
+    fn refresh(&mut self) -> Result<(), Fault> {
+        // PUBLISH: all bytes before the producer's cursor are visible.
+        let published = self.end.peer().cursor.load(Acquire);
+        if !is_within(self.published, published, self.released.wrapping_add(self.capacity)) {
+            return Err(Fault::Corrupt { field: "producer cursor" });
+        }
+        self.published = published;
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Choosing a ring and a role in it.
+//!
+//! # Safety
+//! One method here is unsafe to call: it passes a promise on.
+
+#![allow(unsafe_code, reason = "trust_peers is an unsafe promise by the caller")]
+
+use core::marker::PhantomData;
+use ringshm_core::attach::{self, Existence};
+use ringshm_core::error::OpenError;
+use ringshm_core::inspect::Snapshot;
+use ringshm_core::open::Options;
+use ringshm_core::os::{Directory, Name};
+use ringshm_core::wait::Wait;
+use ringshm_core::{Message, OnDeath};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Begins to describe a ring with one producer and one consumer that carries `M`: a fixed-size type, or `[u8]` for byte
+/// records of any length.
+///
+/// The name has 1 to 200 letters, digits, `.`, `_` and `-`, with or without `shm://` before it. It is checked when a role
+/// is taken.
+pub fn spsc<M: Message + ?Sized>(name: &str) -> Builder<M> {
+    Builder { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+}
+
+/// A ring and how to take part in it: made by [`spsc`], ended by [`producer`](Self::producer), [`consumer`](Self::consumer)
+/// or [`threads`](Self::threads).
+#[derive(Debug)]
+#[must_use = "a builder does nothing until a role is taken"]
+pub struct Builder<M: ?Sized> {
+    name: String,
+    options: Options,
+    _carries: PhantomData<fn(&M)>,
+}
+
+impl<M: Message + ?Sized> Builder<M> {
+    /// The capacity in messages, or in bytes for `[u8]`; rounded up to a power of two. An existing ring must have the same.
+    ///
+    /// Without it, a new ring holds 4 MiB, and an existing one may hold anything.
+    pub fn capacity(mut self, capacity: u64) -> Self {
+        self.options.capacity = Some(capacity);
+        self
+    }
+
+    /// A number for the meaning of the payload, 0 if not given; both sides must give the same. The name, size and
+    /// alignment of the type are compared anyway; change this when its fields change and those do not.
+    pub fn schema(mut self, schema: u64) -> Self {
+        self.options.schema = schema;
+        self
+    }
+
+    /// How blocking calls wait. Each side chooses for itself.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.options.behaviour.wait = wait;
+        self
+    }
+
+    /// What calls do when the other side dies without closing the ring. Each side chooses for itself.
+    pub fn on_death(mut self, on_death: OnDeath) -> Self {
+        self.options.behaviour.on_death = on_death;
+        self
+    }
+
+    /// Whether the ring may exist already. By default it is opened if it does and created if it does not.
+    pub fn existence(mut self, existence: Existence) -> Self {
+        self.options.existence = existence;
+        self
+    }
+
+    /// The folder for the ring's name, a mounted tmpfs: by default what the environment variable `RINGSHM_DIR` says, or
+    /// `/dev/shm`.
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        self.options.directory = Directory::new(path.as_ref());
+        self
+    }
+
+    /// The first position: for tests of the wrap.
+    #[doc(hidden)]
+    pub fn origin(mut self, origin: u64) -> Self {
+        self.options.origin = origin;
+        self
+    }
+
+    /// Lets guards and loans refer to the shared memory itself, instead of to a private copy.
+    ///
+    /// # Safety
+    /// As long as the handle lives, every process that can open the ring (the same user, root, and whoever is given a
+    /// descriptor) must keep its protocol: nobody writes what is lent to this side. Otherwise a reference changes under
+    /// the feet of safe code.
+    pub unsafe fn trust_peers(mut self) -> Self {
+        self.options.behaviour.trusts_peers = true;
+        self
+    }
+
+    /// Takes the sending role: of a new ring, one that a consumer opened, or one whose producer is gone.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn producer(self) -> Result<M::Producer, OpenError> {
+        self.options.producer::<M>(&Name::new(&self.name)?)
+    }
+
+    /// Takes the receiving role: of a new ring, one that a producer opened, or one whose consumer is gone.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn consumer(self) -> Result<M::Consumer, OpenError> {
+        self.options.consumer::<M>(&Name::new(&self.name)?)
+    }
+
+    /// Creates the ring without a name, in a sealed memfd: nobody can shrink it, and who holds the descriptor has the ring.
+    /// Pass it on (by inheritance, or over a Unix socket), and take the roles with [`producer_of`](Self::producer_of) and
+    /// [`consumer_of`](Self::consumer_of). The builder's name is only a label.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSpace`], [`OpenError::Os`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ring = ringshm::spsc::<u64>("a label").capacity(8).memfd()?;
+    /// let mut producer = ringshm::spsc::<u64>("").producer_of(&ring)?;
+    /// let mut consumer = ringshm::spsc::<u64>("").consumer_of(&ring)?;
+    /// producer.send(7)?;
+    /// assert_eq!(consumer.recv()?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub fn memfd(self) -> Result<OwnedFd, OpenError> {
+        self.options.memfd::<M>(&self.name)
+    }
+
+    /// Takes the sending role of the ring in a memfd.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn producer_of(self, memfd: impl AsFd) -> Result<M::Producer, OpenError> {
+        self.options.producer_of::<M>(memfd)
+    }
+
+    /// Takes the receiving role of the ring in a memfd.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn consumer_of(self, memfd: impl AsFd) -> Result<M::Consumer, OpenError> {
+        self.options.consumer_of::<M>(memfd)
+    }
+
+    /// Makes the ring on the heap and takes both roles, for two threads of this process. The name is not used.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSpace`] if it is larger than any machine; [`OpenError::InvalidOption`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut producer, mut consumer) = ringshm::spsc::<[u8]>("").capacity(1 << 12).threads()?;
+    /// let sender = std::thread::spawn(move || producer.send(b"hello"));
+    /// assert_eq!(&*consumer.recv_ref()?, b"hello");
+    /// sender.join().expect("it does not panic")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn threads(self) -> Result<(M::Producer, M::Consumer), OpenError> {
+        self.options.threads::<M>()
+    }
+}
+
+/// The names of all rings in a folder, in order.
+///
+/// # Errors
+/// [`OpenError::Os`] if the folder cannot be read.
+pub fn names(directory: &Directory) -> Result<Vec<Name>, OpenError> {
+    directory.names()
+}
+
+/// Looks at a ring without taking part in it.
+///
+/// # Errors
+/// `NotFound`, `Permission`, `Version`, `Corrupt`, `InvalidName`, `Os`.
+pub fn inspect(directory: &Directory, name: &str) -> Result<Snapshot, OpenError> {
+    ringshm_core::inspect::inspect(directory, &Name::new(name)?)
+}
+
+/// Removes a ring and what is in it. With `force` even while live processes use it, or if it is damaged.
+///
+/// # Errors
+/// `NotFound`, `InUse`, `Busy`, `InvalidName`; without `force` also `Corrupt` and `Version`.
+pub fn remove(directory: &Directory, name: &str, force: bool) -> Result<(), OpenError> {
+    attach::remove(directory, &Name::new(name)?, force)
+}
