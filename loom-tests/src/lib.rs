@@ -1,1 +1,68 @@
-#![doc = "ringshm"]
+//! What the models have in common: how far loom explores, and death at every step.
+//!
+//! Run them with `cargo xtask loom`; without `--cfg loom` this crate is empty.
+#![cfg(loom)]
+
+use ringshm_core::layout::Geometry;
+use ringshm_core::memory::Memory;
+use ringshm_core::wait::Wait;
+use ringshm_core::{Behaviour, OnDeath};
+use std::sync::Arc;
+
+pub use ringshm_sync::death::live_for;
+
+/// Explores every schedule with up to three preemptions: loom's authors, and the bugs that were seeded to try these models,
+/// say that those find what there is to find in programs this small.
+pub fn explore(model: impl Fn() + Sync + Send + 'static) {
+    explore_with(3, model);
+}
+
+/// Explores every schedule with up to `preemptions`.
+pub fn explore_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(model);
+}
+
+/// A ring of `capacity` slots of eight bytes, with nobody in it.
+#[must_use]
+pub fn slots(capacity: u64) -> Arc<Memory> {
+    Memory::on_heap(Geometry::slots(capacity, 8, 0).expect("a small ring"))
+}
+
+/// A record ring of `capacity` bytes, with nobody in it.
+#[must_use]
+pub fn records(capacity: u64) -> Arc<Memory> {
+    Memory::on_heap(Geometry::records(capacity, 0).expect("a small ring"))
+}
+
+/// Participants that wait by looking again and again.
+pub const SPINNING: Behaviour = Behaviour { wait: Wait::Spin, on_death: OnDeath::Disconnect, trusts_peers: false };
+
+/// Participants that sleep at once.
+pub const PARKING: Behaviour = Behaviour { wait: Wait::Park, on_death: OnDeath::Disconnect, trusts_peers: false };
+
+/// Runs `model` for a participant that lives for 0 steps, 1 step, and so on, until it lives through in every schedule. `model` is
+/// given the number of steps and says whether the participant died in this execution.
+///
+/// # Panics
+/// If the participant never dies, or never stops doing so: then the model has no steps, or too many.
+pub fn die_at_every_step(model: fn(usize) -> bool) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    const TOO_MANY: usize = 200;
+    for steps in 0..TOO_MANY {
+        let deaths = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&deaths);
+        explore_with(2, move || {
+            if model(steps) {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        if deaths.load(Ordering::Relaxed) == 0 {
+            assert!(steps > 0, "the participant never dies");
+            return;
+        }
+    }
+    panic!("the participant still dies after {TOO_MANY} steps");
+}

@@ -36,6 +36,9 @@ pub(crate) struct Tally {
     next: usize,
 }
 
+/// A position where no record can end.
+const NOWHERE: u64 = u64::MAX;
+
 /// How often a reader tries again while the owner is publishing.
 const ATTEMPTS: u32 = if cfg!(loom) { 3 } else { 64 };
 
@@ -44,6 +47,9 @@ impl Ledger {
     pub(crate) fn initialise(&self, origin: u64) {
         // Relaxed: nobody else sees the memory yet.
         self.marks[0].position.store(origin, Relaxed);
+        // Relaxed: as above. No cursor is there: left at zero, this mark would pass for one of the origin while the first
+        // publication is half marked.
+        self.marks[1].position.store(NOWHERE, Relaxed);
     }
 
     /// Takes the ledger over: where `cursor` stands in it. `None` if nowhere, which no correct owner leaves behind.
@@ -76,7 +82,8 @@ impl Ledger {
 
     /// The number of messages before a cursor, read while its owner may be publishing. `None` if the owner was faster
     /// than the reader for many attempts, or if the ledger is damaged.
-    pub(crate) fn count(&self, cursor: &AtomicU64) -> Option<(u64, u64)> {
+    #[must_use]
+    pub fn count(&self, cursor: &AtomicU64) -> Option<(u64, u64)> {
         (0..ATTEMPTS).find_map(|_| {
             // PUBLISH, RELEASE: the marks as of this cursor, or later ones.
             let before = cursor.load(Acquire);

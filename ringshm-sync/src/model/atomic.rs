@@ -24,6 +24,13 @@ macro_rules! gated {
                 Self { gate: loom::sync::atomic::AtomicUsize::new(0), inner: loom::sync::atomic::$inner::new(value) }
             }
 
+            /// A load by the kernel, in the middle of a system call: no step of the caller's.
+            #[allow(dead_code, reason = "only the futex's word has one")]
+            pub(super) fn load_in_kernel(&self) -> $value {
+                self.gate.fetch_add(1, Ordering::Relaxed);
+                self.inner.load(Ordering::Relaxed)
+            }
+
             fn inner(&self) -> &loom::sync::atomic::$inner {
                 death::step();
                 self.gate.fetch_add(1, Ordering::Relaxed);

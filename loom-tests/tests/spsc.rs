@@ -1,0 +1,186 @@
+//! The SPSC ring: each edge, and each way of waiting.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::{PARKING, SPINNING, explore, records, slots};
+use ringshm_core::error::TryRecvError;
+use ringshm_core::message::{consumer_in, producer_in};
+use ringshm_core::{Behaviour, Peer, Role};
+use ringshm_sync::atomic::Ordering::Relaxed;
+
+/// Sends `count` numbers through a ring of `capacity` slots from a thread of its own.
+fn transfer(capacity: u64, count: u64, behaviour: Behaviour) {
+    let ring = slots(capacity);
+    let mut producer = producer_in::<u64>(&ring, behaviour).unwrap();
+    let mut consumer = consumer_in::<u64>(&ring, behaviour).unwrap();
+    let sender = thread::spawn(move || {
+        for message in 1..=count {
+            producer.send(message).unwrap();
+        }
+    });
+    for message in 1..=count {
+        assert_eq!(consumer.recv(), Ok(message));
+    }
+    sender.join().unwrap();
+    assert_eq!(consumer.try_recv(), Err(TryRecvError::Disconnected));
+}
+
+#[test]
+fn publish_carries_the_message_to_the_consumer() {
+    explore(|| transfer(4, 2, SPINNING));
+}
+
+#[test]
+fn release_carries_the_room_back_to_the_producer() {
+    explore(|| transfer(1, 2, SPINNING));
+}
+
+#[test]
+fn both_sides_sleep_and_are_woken() {
+    explore(|| transfer(1, 2, PARKING));
+}
+
+#[test]
+fn close_is_seen_after_everything_that_was_sent() {
+    explore(|| {
+        let ring = slots(2);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || producer.try_send(7).unwrap());
+        let mut received = Vec::new();
+        loop {
+            match consumer.try_recv() {
+                Ok(message) => received.push(message),
+                Err(TryRecvError::Empty) => thread::yield_now(),
+                Err(end) => break assert_eq!(end, TryRecvError::Disconnected),
+            }
+        }
+        assert_eq!(received, [7]);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_closed_role_has_its_final_cursor() {
+    explore(|| {
+        let ring = slots(2);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || producer.try_send(7).unwrap());
+        if ring.peer_state(Role::Producer) == Peer::Closed {
+            assert_eq!(ring.lane(Role::Producer.lane()).cursor.load(Relaxed), 1);
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sleeping_consumer_learns_that_the_producer_closed() {
+    explore(|| {
+        let ring = slots(2);
+        let producer = producer_in::<u64>(&ring, PARKING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, PARKING).unwrap();
+        let closer = thread::spawn(move || drop(producer));
+        assert!(consumer.recv().is_err());
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_producer_that_takes_over_goes_on_where_the_last_one_stopped() {
+    explore(|| {
+        let ring = slots(2);
+        let mut first = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        let leaver = thread::spawn(move || {
+            first.try_send(1).unwrap();
+            first.detach();
+        });
+        let mut second = loop {
+            match producer_in::<u64>(&ring, SPINNING) {
+                Ok(producer) => break producer,
+                Err(_) => thread::yield_now(),
+            }
+        };
+        assert_eq!(second.sent(), 1);
+        second.try_send(2).unwrap();
+        assert_eq!(consumer.try_iter().collect::<Vec<_>>(), [1, 2]);
+        leaver.join().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_that_takes_over_goes_on_where_the_last_one_stopped() {
+    explore(|| {
+        let ring = slots(2);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut first = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        producer.try_send_slice(&[1, 2]).unwrap();
+        let leaver = thread::spawn(move || {
+            assert_eq!(first.try_recv(), Ok(1));
+            first.detach();
+        });
+        let mut second = loop {
+            match consumer_in::<u64>(&ring, SPINNING) {
+                Ok(consumer) => break consumer,
+                Err(_) => thread::yield_now(),
+            }
+        };
+        assert_eq!(second.try_recv(), Ok(2));
+        producer.try_send(3).unwrap();
+        assert_eq!(second.try_recv(), Ok(3));
+        leaver.join().unwrap();
+    });
+}
+
+#[test]
+fn records_and_their_padding_pass_whole() {
+    explore(|| {
+        // 32 bytes: two records of up to 8 bytes. The second takes the rest of the lap, the third needs padding.
+        let ring = records(64);
+        let mut producer = producer_in::<[u8]>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<[u8]>(&ring, SPINNING).unwrap();
+        let messages: [&[u8]; 3] = [&[1; 24], &[2; 8], &[3; 20]];
+        let sender = thread::spawn(move || {
+            for message in messages {
+                producer.send(message).unwrap();
+            }
+        });
+        for message in messages {
+            assert_eq!(&*consumer.recv_ref().unwrap(), message);
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_batch_is_published_and_released_as_one() {
+    explore(|| {
+        let ring = slots(4);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || producer.send_slice(&[1, 2, 3]).unwrap());
+        let first = consumer.drain().unwrap().collect::<Vec<_>>();
+        assert_eq!(first, [1, 2, 3]);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_loan_and_a_borrowed_read_are_exclusive_to_their_sides() {
+    explore(|| {
+        let ring = slots(1);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || {
+            for message in 1..=2 {
+                let mut loan = producer.loan().unwrap();
+                *loan = message;
+                loan.commit();
+            }
+        });
+        for message in 1..=2 {
+            assert_eq!(*consumer.recv_ref().unwrap(), message);
+        }
+        sender.join().unwrap();
+    });
+}
