@@ -1,2 +1,94 @@
-#![doc = "ringshm"]
-fn main() {}
+//! The `ringshm` program: rings from the shell.
+//!
+//! | file | what |
+//! |---|---|
+//! | `send`, `recv`, `ls`, `info`, `rm`, `doctor`, `demo` | one command each |
+//! | `framing` | how records lie in a byte stream |
+//! | `input` | a byte stream that is cut into records without copying |
+//! | `view` | what is shown of a ring, as text and as JSON |
+//! | `print` | writing to standard output: tables, colours, closed pipes |
+//! | `size` | sizes for people |
+//! | `failure` | why a command fails, and its exit code |
+
+mod demo;
+mod doctor;
+mod failure;
+mod framing;
+mod info;
+mod input;
+mod ls;
+mod print;
+mod recv;
+mod rm;
+mod send;
+mod size;
+mod view;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use ringshm::Directory;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  success; a reader that closed the pipe early is success too
+  1  an error, described on standard error
+  2  wrong usage
+  3  recv: the producer died without closing the ring; everything it sent was received
+
+Try it:
+  ringshm demo
+  ringshm recv lines > copy.txt &  ringshm send lines < some.txt";
+
+/// Lock-free rings in shared memory, from the shell.
+#[derive(Debug, Parser)]
+#[command(name = "ringshm", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    /// The folder for the names of rings, a mounted tmpfs [default: $RINGSHM_DIR, or /dev/shm]
+    #[arg(long, global = true, value_name = "PATH")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what this machine does: two processes, a live feed, throughput and latency, beside a pipe and a socket
+    Demo(demo::Args),
+    /// Send records from a file or standard input into a ring
+    Send(send::Args),
+    /// Receive records from a ring to standard output
+    Recv(recv::Args),
+    /// List all rings
+    Ls(ls::Args),
+    /// Show everything about one ring
+    Info(info::Args),
+    /// Remove rings and what is in them
+    Rm(rm::Args),
+    /// Find out why rings would be slow, or fail, on this machine
+    Doctor(doctor::Args),
+    #[command(name = demo::CHILD, hide = true)]
+    DemoChild(demo::ChildArgs),
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let directory = cli.dir.as_deref().map_or_else(Directory::default, Directory::new);
+    match cli.command {
+        Command::Demo(args) => demo::run(&directory, &args),
+        Command::Send(args) => send::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Recv(args) => recv::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Info(args) => info::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Rm(args) => rm::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&directory, &args),
+        Command::DemoChild(args) => demo::run_child(&directory, &args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
