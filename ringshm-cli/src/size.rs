@@ -68,6 +68,17 @@ pub(crate) fn age(seconds: f64) -> String {
     }
 }
 
+/// `85 ns`, `1.2 µs`, `3.4 ms`.
+pub(crate) fn nanoseconds(nanoseconds: u64) -> String {
+    let value = nanoseconds as f64;
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", value / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", value / 1e6),
+        _ => format!("{:.1} s", value / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +111,7 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(58_325), "58,325");
         assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(nanoseconds(85), "85 ns");
+        assert_eq!(nanoseconds(1_260), "1.3 µs");
     }
 }
