@@ -242,6 +242,7 @@ impl Header {
         let Some(geometry) = geometry else { return corrupt("capacity") };
         // Everything that follows from kind, capacity and stride must be what this version computes from them.
         let consistent = [
+            (self.capacity == geometry.capacity, "capacity"),
             (self.stride == geometry.stride, "stride"),
             (self.max_message == geometry.max_message, "max message"),
             (self.producers == geometry.producers, "producers"),

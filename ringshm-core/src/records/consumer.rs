@@ -81,7 +81,8 @@ impl RecordConsumer {
     #[inline(always)]
     fn advance(&mut self, place: Place) {
         self.ring.advance(record::span(place.len as u64));
-        self.tally.count += 1;
+        // Wrapping: the count it goes on from was read from shared memory.
+        self.tally.count = self.tally.count.wrapping_add(1);
     }
 
     #[inline(always)]
@@ -91,7 +92,7 @@ impl RecordConsumer {
 
     fn cancel(&mut self, handed_out: u64) {
         self.ring.cancel();
-        self.tally.count -= handed_out;
+        self.tally.count = self.tally.count.wrapping_sub(handed_out);
     }
 
     #[inline(always)]

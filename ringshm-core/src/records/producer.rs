@@ -98,7 +98,8 @@ impl RecordProducer {
         self.records.put_header(place.position, record::header(place.len as u64));
         let after = place.position.wrapping_add(record::span(place.len as u64));
         self.ring.advance(after.wrapping_sub(self.ring.tail()));
-        self.tally.count += 1;
+        // Wrapping: the count it goes on from was read from shared memory.
+        self.tally.count = self.tally.count.wrapping_add(1);
     }
 
     #[inline(always)]
