@@ -151,10 +151,9 @@ fn join_segment(
         let gate = enter(&file, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;
         crash::point("attach.gate");
         // Relaxed: written and read behind the gate only.
-        if memory.control().retired.load(Relaxed) != 0 {
-            return Ok(None);
-        }
-        if is_over(&memory, false) {
+        let is_retired = memory.control().retired.load(Relaxed) != 0;
+        // Whoever retired it may have been killed before its name was gone: that is made up for.
+        if is_retired || is_over(&memory, false) {
             retire(&memory)?;
             return Ok(None);
         }
