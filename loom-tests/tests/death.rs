@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{PARKING, SPINNING, die_at_every_step, explore, live_for, records, slots};
+use loom_tests::{PARKING, SPINNING, die_at_every_step, explore, explore_unfenced, live_for, records, slots};
 use ringshm_core::error::{RecvError, SendError, TryRecvError};
 use ringshm_core::memory::Memory;
 use ringshm_core::message::{consumer_in, producer_in};
@@ -46,7 +46,7 @@ fn doomed_producer(
 
 #[test]
 fn a_dead_producer_is_found_after_everything_it_sent() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
         let mut producer = ManuallyDrop::new(producer_in::<u64>(&ring, SPINNING).unwrap());
@@ -73,7 +73,7 @@ fn a_dead_producer_is_found_after_everything_it_sent() {
 
 #[test]
 fn a_producer_that_leaves_is_never_found_dead() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let leaver = thread::spawn(move || producer.detach());

@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{PARKING, SPINNING, explore, records, slots};
+use loom_tests::{PARKING, SPINNING, explore, explore_unfenced, explore_with, records, slots};
 use ringshm_core::error::TryRecvError;
 use ringshm_core::message::{consumer_in, producer_in};
 use ringshm_core::{Behaviour, Peer, Role};
@@ -27,22 +27,22 @@ fn transfer(capacity: u64, count: u64, behaviour: Behaviour) {
 
 #[test]
 fn publish_carries_the_message_to_the_consumer() {
-    explore(|| transfer(4, 2, SPINNING));
+    explore_unfenced(|| transfer(4, 2, SPINNING));
 }
 
 #[test]
 fn release_carries_the_room_back_to_the_producer() {
-    explore(|| transfer(1, 2, SPINNING));
+    explore_unfenced(|| transfer(1, 2, SPINNING));
 }
 
 #[test]
 fn both_sides_sleep_and_are_woken() {
-    explore(|| transfer(1, 2, PARKING));
+    explore_with(2, || transfer(1, 2, PARKING));
 }
 
 #[test]
 fn close_is_seen_after_everything_that_was_sent() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
@@ -62,7 +62,7 @@ fn close_is_seen_after_everything_that_was_sent() {
 
 #[test]
 fn a_closed_role_has_its_final_cursor() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let sender = thread::spawn(move || producer.try_send(7).unwrap());
@@ -87,7 +87,7 @@ fn a_sleeping_consumer_learns_that_the_producer_closed() {
 
 #[test]
 fn a_producer_that_takes_over_goes_on_where_the_last_one_stopped() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let mut first = producer_in::<u64>(&ring, SPINNING).unwrap();
         let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
@@ -110,7 +110,7 @@ fn a_producer_that_takes_over_goes_on_where_the_last_one_stopped() {
 
 #[test]
 fn a_consumer_that_takes_over_goes_on_where_the_last_one_stopped() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(2);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let mut first = consumer_in::<u64>(&ring, SPINNING).unwrap();
@@ -133,9 +133,42 @@ fn a_consumer_that_takes_over_goes_on_where_the_last_one_stopped() {
 }
 
 #[test]
+fn a_consumer_that_joins_late_sees_what_was_published_before() {
+    explore_unfenced(|| {
+        let ring = slots(2);
+        let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || {
+            producer.try_send(7).unwrap();
+            producer.detach();
+        });
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        assert!(matches!(consumer.try_recv(), Ok(7) | Err(TryRecvError::Empty)));
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_producer_that_joins_late_overwrites_only_what_was_released_before() {
+    explore_unfenced(|| {
+        let ring = slots(1);
+        let mut first = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        first.try_send(1).unwrap();
+        first.detach();
+        let receiver = thread::spawn(move || {
+            assert_eq!(consumer.try_recv(), Ok(1));
+            consumer.detach();
+        });
+        let mut second = producer_in::<u64>(&ring, SPINNING).unwrap();
+        let _sent_or_full = second.try_send(2);
+        receiver.join().unwrap();
+    });
+}
+
+#[test]
 fn records_and_their_padding_pass_whole() {
-    explore(|| {
-        // 32 bytes: two records of up to 8 bytes. The second takes the rest of the lap, the third needs padding.
+    explore_unfenced(|| {
+        // 64 bytes: the first record takes 32, the second 16, and the third finds 16 before the wrap: it needs padding.
         let ring = records(64);
         let mut producer = producer_in::<[u8]>(&ring, SPINNING).unwrap();
         let mut consumer = consumer_in::<[u8]>(&ring, SPINNING).unwrap();
@@ -154,7 +187,7 @@ fn records_and_their_padding_pass_whole() {
 
 #[test]
 fn a_batch_is_published_and_released_as_one() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(4);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
@@ -167,7 +200,7 @@ fn a_batch_is_published_and_released_as_one() {
 
 #[test]
 fn a_loan_and_a_borrowed_read_are_exclusive_to_their_sides() {
-    explore(|| {
+    explore_unfenced(|| {
         let ring = slots(1);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();

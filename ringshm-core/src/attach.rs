@@ -18,7 +18,7 @@ use crate::memory::Memory;
 use crate::os::liveness::Gate;
 use crate::os::segment::Segment;
 use crate::os::{Directory, Name, now};
-use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
+use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
 use std::os::fd::{AsFd, OwnedFd};
@@ -153,7 +153,7 @@ fn join_segment(
         // Relaxed: written and read behind the gate only.
         let is_retired = memory.control().retired.load(Relaxed) != 0;
         // Whoever retired it may have been killed before its name was gone: that is made up for.
-        if is_retired || is_over(&memory, false) {
+        if is_retired || memory.is_over(false) {
             retire(&memory)?;
             return Ok(None);
         }
@@ -210,25 +210,6 @@ fn enter(file: &OwnedFd, deadline: Deadline) -> Result<Option<Gate<'_>>, OpenErr
     }
 }
 
-/// Whether the stream has ended and everything of it was received: nobody can want this ring any more.
-///
-/// A producer that died without closing ends the stream only for those who have just `left`: a new participant may be its
-/// successor. A consumer must have been there: what nobody has come for yet, even an empty stream, stays.
-fn is_over(memory: &Memory, left: bool) -> bool {
-    let producer_finished = match memory.peer_state(Role::Producer) {
-        Peer::Closed => true,
-        Peer::Dead { .. } => left,
-        Peer::Vacant | Peer::Live { .. } | Peer::Detached => false,
-    };
-    let consumer_finished = match memory.peer_state(Role::Consumer) {
-        Peer::Closed | Peer::Detached | Peer::Dead { .. } => true,
-        Peer::Vacant | Peer::Live { .. } => false,
-    };
-    // PUBLISH, RELEASE: final by now; the locks of both are free.
-    let cursor = |role| memory.lane_of(role).cursor.load(Acquire);
-    producer_finished && consumer_finished && cursor(Role::Producer) == cursor(Role::Consumer)
-}
-
 /// Takes the name away for good. The caller holds the gate.
 fn retire(memory: &Memory) -> Result<(), OpenError> {
     // Relaxed: read behind the gate only.
@@ -244,7 +225,7 @@ pub(crate) fn retire_if_over(memory: &Memory) {
     // Whoever keeps the gate this long is stopped, and the ring stays for a later opener or `rm`.
     if let Ok(Some(_gate)) = enter(&file, Deadline::after(GATE_PATIENCE)) {
         crash::point("attach.leaving");
-        if is_over(memory, true) {
+        if memory.is_over(true) {
             // It fails if the folder forbids it; then the ring stays, too.
             let _ = retire(memory);
         }

@@ -251,4 +251,24 @@ impl Memory {
             State::Live => Peer::Live { pid },
         }
     }
+
+    /// Whether the stream has ended and everything of it was received: nobody can want this ring any more.
+    ///
+    /// A producer that died without closing ends the stream only for those who have just `left`: a new participant may be its
+    /// successor. A consumer must have been there: what nobody has come for yet, even an empty stream, stays.
+    #[cfg(not(loom))]
+    pub(crate) fn is_over(&self, left: bool) -> bool {
+        let producer_finished = match self.peer_state(Role::Producer) {
+            Peer::Closed => true,
+            Peer::Dead { .. } => left,
+            Peer::Vacant | Peer::Live { .. } | Peer::Detached => false,
+        };
+        let consumer_finished = match self.peer_state(Role::Consumer) {
+            Peer::Closed | Peer::Detached | Peer::Dead { .. } => true,
+            Peer::Vacant | Peer::Live { .. } => false,
+        };
+        // Relaxed: final by now, and visible: CLOSE or DEATH, in `peer_state`, saw to that.
+        let cursor = |role| self.lane_of(role).cursor.load(Relaxed);
+        producer_finished && consumer_finished && cursor(Role::Producer) == cursor(Role::Consumer)
+    }
 }

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "pointers into memory that this file owns")]
 
 use crate::lanes::Locks;
-use crate::layout::{Control, Geometry, Lane};
+use crate::layout::{Control, Geometry, Lane, MAX_PAYLOAD_ALIGN};
 use core::ptr::NonNull;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::cell::Bytes;
@@ -28,16 +28,16 @@ pub struct Memory {
 #[derive(Debug)]
 enum Backing {
     /// Allocated here, freed on drop: for participants in one process.
-    Heap(NonNull<[Page]>),
+    Heap(NonNull<[Line]>),
     /// A mapped segment, whose drop unmaps it.
     #[cfg(not(loom))]
     Segment(crate::os::segment::Segment),
 }
 
-/// Heap memory in the alignment of a data area.
+/// Heap memory in the largest alignment that a payload may ask for. Small, because it passes over the stack.
 #[derive(Clone, Copy)]
-#[repr(C, align(4096))]
-struct Page([u8; 4096]);
+#[repr(C, align(128))]
+struct Line([u8; MAX_PAYLOAD_ALIGN]);
 
 // SAFETY: the pointers lead to atomics and to `Bytes`, which are `Sync`, and the backing moves with them.
 unsafe impl Send for Memory {}
@@ -51,12 +51,12 @@ impl Memory {
         let control = Box::leak(Box::<Control>::default()).into();
         let lanes: Box<[Lane]> = (0..geometry.lanes()).map(|_| Lane::default()).collect();
         let lanes = NonNull::from(Box::leak(lanes)).cast();
-        let pages = vec![Page([0; 4096]); geometry.data_len().div_ceil(size_of::<Page>())];
-        let pages = NonNull::from(Box::leak(pages.into_boxed_slice()));
-        // SAFETY: `pages` covers the data area, is initialised, and is freed when this `Memory` is dropped.
-        let data = unsafe { Bytes::new(pages.cast().as_ptr(), geometry.data_len()) };
+        let lines = vec![Line([0; MAX_PAYLOAD_ALIGN]); geometry.data_len().div_ceil(size_of::<Line>())];
+        let lines = NonNull::from(Box::leak(lines.into_boxed_slice()));
+        // SAFETY: `lines` covers the data area, is initialised, and is freed when this `Memory` is dropped.
+        let data = unsafe { Bytes::new(lines.cast().as_ptr(), geometry.data_len()) };
         let locks = Locks::within_process(geometry.lanes());
-        let memory = Self { geometry, control, lanes, data, locks, backing: Backing::Heap(pages) };
+        let memory = Self { geometry, control, lanes, data, locks, backing: Backing::Heap(lines) };
         memory.initialise();
         Arc::new(memory)
     }
@@ -150,9 +150,9 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         match &self.backing {
-            Backing::Heap(pages) => {
+            Backing::Heap(lines) => {
                 // SAFETY: leaked by `on_heap`, and nobody has a pointer to it after this.
-                drop(unsafe { Box::from_raw(pages.as_ptr()) });
+                drop(unsafe { Box::from_raw(lines.as_ptr()) });
                 // SAFETY: as above.
                 drop(unsafe { Box::from_raw(self.control.as_ptr()) });
                 let lanes = NonNull::slice_from_raw_parts(self.lanes, self.geometry.lanes());
