@@ -1,0 +1,51 @@
+//! Segments as nobody should leave them behind: cut, empty, of another version, damaged bit by bit, or written to by somebody
+//! else while they are in use. The answer is an error that names the field, or a value; never a panic, a hang, or an
+//! access outside of the object.
+
+#![cfg(not(loom))]
+
+#[path = "../support/image.rs"]
+mod image;
+
+mod headers;
+mod live;
+mod made;
+mod mutator;
+mod words;
+
+use image::{drain, forge};
+use proptest::prelude::{any, prop};
+use proptest::test_runner::Config;
+
+/// Runs `body` in a thread of its own, and gives up on it after a while.
+fn without_hanging(body: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    let outcome = is_done.recv_timeout(std::time::Duration::from_secs(30));
+    assert_ne!(outcome, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "it hangs");
+    thread.join().expect("it does not panic");
+}
+
+proptest::proptest! {
+    #![proptest_config(Config { cases: 1500, ..Config::default() })]
+
+    #[test]
+    fn no_bytes_of_a_fuzzer_do_harm(input in prop::collection::vec(any::<u8>(), 0..700)) {
+        drain(&forge(&input));
+    }
+
+    #[test]
+    fn no_garbage_behind_a_good_header_does_harm(
+        good in prop::sample::select(made::all()),
+        garbage in prop::collection::vec(any::<u8>(), 1..900),
+        at in 512..6000_usize,
+    ) {
+        let mut image = good;
+        let end = image.len().min(at + garbage.len());
+        image[at..end].copy_from_slice(&garbage[..end - at]);
+        drain(&image);
+    }
+}
