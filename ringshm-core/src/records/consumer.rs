@@ -22,7 +22,10 @@ use ringshm_sync::time::Deadline;
 pub struct RecordConsumer {
     ring: spsc::Consumer,
     records: Records,
+    /// What is released.
     tally: Tally,
+    /// Records handed out since then.
+    handed_out: u64,
     /// Where an untrusting consumer's guards refer to. Grows to the longest record received through a guard.
     scratch: Vec<u8>,
 }
@@ -44,7 +47,7 @@ impl RecordConsumer {
             return Err(OpenError::Corrupt { field: "consumer cursor" });
         }
         let tally = ring.tally()?;
-        Ok(Self { ring, records, tally, scratch: Vec::new() })
+        Ok(Self { ring, records, tally, handed_out: 0, scratch: Vec::new() })
     }
 
     /// Finds the record at the head, of which at least the header is published.
@@ -81,18 +84,20 @@ impl RecordConsumer {
     #[inline(always)]
     fn advance(&mut self, place: Place) {
         self.ring.advance(record::span(place.len as u64));
-        // Wrapping: the count it goes on from was read from shared memory.
-        self.tally.count = self.tally.count.wrapping_add(1);
+        self.handed_out += 1;
     }
 
     #[inline(always)]
     fn release(&mut self) {
+        // Wrapping: the count it goes on from was read from shared memory.
+        self.tally.count = self.tally.count.wrapping_add(self.handed_out);
+        self.handed_out = 0;
         self.ring.release_counted(&mut self.tally);
     }
 
-    fn cancel(&mut self, handed_out: u64) {
+    fn cancel(&mut self) {
         self.ring.cancel();
-        self.tally.count = self.tally.count.wrapping_sub(handed_out);
+        self.handed_out = 0;
     }
 
     #[inline(always)]
@@ -288,7 +293,7 @@ pub struct RecordRef<'a> {
 impl RecordRef<'_> {
     /// Leaves the record in the ring: it is handed out again.
     pub fn keep(self) {
-        self.consumer.cancel(1);
+        self.consumer.cancel();
     }
 }
 
@@ -358,7 +363,7 @@ impl RecordDrain<'_> {
 
     /// Leaves all of them in the ring, those already taken included: they are handed out again.
     pub fn keep(mut self) {
-        self.consumer.cancel(self.taken);
+        self.consumer.cancel();
         self.taken = 0;
     }
 }
