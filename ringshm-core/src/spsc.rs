@@ -221,6 +221,16 @@ impl Consumer {
         Ok(self.head)
     }
 
+    /// As [`peek`](Self::peek), at all that is published now and not only at what was seen before.
+    pub(crate) fn peek_all(&mut self, units: u64) -> Result<(), Blocked> {
+        self.look(units, true)
+    }
+
+    /// As [`peek_all`](Self::peek_all), and waits for the units.
+    pub(crate) fn peek_all_by(&mut self, units: u64, deadline: Deadline) -> Result<(), Stop> {
+        if self.peek_all(units).is_err() { self.wait_for(units, deadline) } else { Ok(()) }
+    }
+
     /// Units that can certainly be peeked at.
     #[inline(always)]
     pub(crate) fn available(&self) -> u64 {

@@ -204,7 +204,7 @@ impl RecordConsumer {
     /// # Errors
     /// [`TryRecvError`] if there is nothing.
     pub fn try_drain(&mut self) -> Result<RecordDrain<'_>, TryRecvError> {
-        self.ring.peek(record::HEADER)?;
+        self.ring.peek_all(record::HEADER)?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 
@@ -213,7 +213,7 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvError`].
     pub fn drain(&mut self) -> Result<RecordDrain<'_>, RecvError> {
-        self.ring.peek_by(record::HEADER, Deadline::NEVER)?;
+        self.ring.peek_all_by(record::HEADER, Deadline::NEVER)?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 
@@ -222,7 +222,7 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvTimeoutError`].
     pub fn drain_timeout(&mut self, timeout: Duration) -> Result<RecordDrain<'_>, RecvTimeoutError> {
-        self.ring.peek_by(record::HEADER, Deadline::after(timeout))?;
+        self.ring.peek_all_by(record::HEADER, Deadline::after(timeout))?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 

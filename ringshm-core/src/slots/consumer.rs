@@ -106,7 +106,7 @@ impl<T: Payload> Consumer<T> {
     /// # Errors
     /// [`TryRecvError`] if there is nothing.
     pub fn try_drain(&mut self) -> Result<Drain<'_, T>, TryRecvError> {
-        self.ring.peek(1)?;
+        self.ring.peek_all(1)?;
         Ok(Drain { consumer: self })
     }
 
@@ -115,7 +115,7 @@ impl<T: Payload> Consumer<T> {
     /// # Errors
     /// [`RecvError`].
     pub fn drain(&mut self) -> Result<Drain<'_, T>, RecvError> {
-        self.ring.peek_by(1, Deadline::NEVER)?;
+        self.ring.peek_all_by(1, Deadline::NEVER)?;
         Ok(Drain { consumer: self })
     }
 
