@@ -93,7 +93,7 @@ pub(crate) fn join_memfd(
     role: Role,
     behaviour: Behaviour,
 ) -> Result<Endpoint, OpenError> {
-    join_segment(Segment::from_memfd(file)?, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "retired" })
+    join_segment(Segment::from_memfd(file)?, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "file type" })
 }
 
 /// Creates a ring without a name, in a sealed memfd, with nobody in it yet.
@@ -144,7 +144,7 @@ fn join_segment(
     behaviour: Behaviour,
 ) -> Result<Option<Endpoint>, OpenError> {
     let path = segment.path();
-    let memory = validated(segment, Some(wanted))?;
+    let (memory, identity) = validated(segment)?;
     let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
     let patience = Deadline::after(GATE_PATIENCE);
     loop {
@@ -153,10 +153,11 @@ fn join_segment(
         // Relaxed: written and read behind the gate only.
         let is_retired = memory.control().retired.load(Relaxed) != 0;
         // Whoever retired it may have been killed before its name was gone: that is made up for.
-        if is_retired || memory.is_over(false) {
+        if has_name(&memory) && (is_retired || memory.is_over(false)) {
             retire(&memory)?;
             return Ok(None);
         }
+        compare(&memory, &identity, wanted)?;
         match memory.join(role, std::process::id(), now()) {
             Ok(()) => {
                 drop(gate);
@@ -172,20 +173,28 @@ fn join_segment(
     }
 }
 
-/// Copies and checks the header of a segment, and compares it with what is `wanted`.
-pub(crate) fn validated(segment: Segment, wanted: Option<&Wanted>) -> Result<Memory, OpenError> {
+/// Copies and checks the header of a segment.
+pub(crate) fn validated(segment: Segment) -> Result<(Memory, TypeIdentity), OpenError> {
     let (geometry, identity) = segment.header()?.validate(segment.size())?;
-    if let Some(wanted) = wanted {
-        let same_capacity = !wanted.exact_capacity || geometry.capacity == wanted.geometry.capacity;
-        if identity != wanted.identity || geometry.kind != wanted.geometry.kind || !same_capacity {
-            return Err(OpenError::LayoutMismatch {
-                expected: describe(&wanted.geometry, &wanted.identity, wanted.exact_capacity),
-                found: describe(&geometry, &identity, wanted.exact_capacity),
-            });
-        }
-    }
     // SAFETY: validated just now against the size of the mapping.
-    Ok(unsafe { Memory::in_segment(geometry, segment) })
+    Ok((unsafe { Memory::in_segment(geometry, segment) }, identity))
+}
+
+fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<(), OpenError> {
+    let geometry = memory.geometry();
+    let same_capacity = !wanted.exact_capacity || geometry.capacity == wanted.geometry.capacity;
+    if *identity == wanted.identity && geometry.kind == wanted.geometry.kind && same_capacity {
+        return Ok(());
+    }
+    Err(OpenError::LayoutMismatch {
+        expected: describe(&wanted.geometry, &wanted.identity, wanted.exact_capacity),
+        found: describe(geometry, identity, wanted.exact_capacity),
+    })
+}
+
+/// A ring without a name is there as long as somebody has its descriptor: nobody retires it.
+fn has_name(memory: &Memory) -> bool {
+    memory.segment().is_some_and(Segment::has_name)
 }
 
 fn describe(geometry: &Geometry, identity: &TypeIdentity, with_capacity: bool) -> String {
@@ -220,7 +229,7 @@ fn retire(memory: &Memory) -> Result<(), OpenError> {
 
 /// After a participant has left: removes the ring if it was the last one and nothing is left to receive.
 pub(crate) fn retire_if_over(memory: &Memory) {
-    let Some(segment) = memory.segment() else { return };
+    let Some(segment) = memory.segment().filter(|segment| segment.has_name()) else { return };
     let file = segment.file();
     // Whoever keeps the gate this long is stopped, and the ring stays for a later opener or `rm`.
     if let Ok(Some(_gate)) = enter(&file, Deadline::after(GATE_PATIENCE)) {
@@ -238,23 +247,26 @@ pub(crate) fn retire_if_over(memory: &Memory) {
 /// # Errors
 /// [`OpenError::InUse`], [`OpenError::Busy`], and those of opening.
 pub fn remove(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
+    let result = remove_ring(directory, name, force);
+    match result {
+        Err(OpenError::Corrupt { .. } | OpenError::Version { .. }) if force => directory.unlink_damaged(name),
+        result => result,
+    }
+}
+
+fn remove_ring(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
     let segment = Segment::open(directory, name)?;
-    let file = segment.file();
+    let (file, path) = (segment.file(), segment.path());
+    let (memory, _) = validated(segment)?;
     let gate = enter(&file, Deadline::after(GATE_PATIENCE))?;
     if gate.is_none() && !force {
-        return Err(OpenError::Busy { path: segment.path() });
+        return Err(OpenError::Busy { path });
     }
-    match validated(segment, None) {
-        Ok(memory) => {
-            for role in [Role::Producer, Role::Consumer] {
-                match memory.peer_state(role) {
-                    Peer::Live { pid } if !force => return Err(OpenError::InUse { pid }),
-                    _ => {}
-                }
-            }
-            retire(&memory)
+    for role in [Role::Producer, Role::Consumer] {
+        match memory.peer_state(role) {
+            Peer::Live { pid } if !force => return Err(OpenError::InUse { pid }),
+            _ => {}
         }
-        Err(_) if force => Segment::open(directory, name)?.unlink(),
-        Err(error) => Err(error),
     }
+    retire(&memory)
 }

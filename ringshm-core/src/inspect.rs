@@ -65,12 +65,18 @@ impl Snapshot {
 pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError> {
     let segment = Segment::open(directory, name)?;
     let header = segment.header()?;
-    let (geometry, identity) = header.validate(segment.size())?;
-    let memory = validated(segment, None)?;
+    let (memory, identity) = validated(segment)?;
     // The consumer first: so what it has received was sent before the producer is looked at.
     let consumer = side(&memory, Role::Consumer);
     let producer = side(&memory, Role::Producer);
-    Ok(Snapshot { geometry, identity, creator: header.creator, created: header.created, producer, consumer })
+    Ok(Snapshot {
+        geometry: *memory.geometry(),
+        identity,
+        creator: header.creator,
+        created: header.created,
+        producer,
+        consumer,
+    })
 }
 
 fn side(memory: &Memory, role: Role) -> Side {

@@ -62,3 +62,8 @@ pub use ringshm_core::{
     Consumer, Drain, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain, RecordLoan,
     RecordProducer, RecordRef, RecvRef, Role, TryIter,
 };
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

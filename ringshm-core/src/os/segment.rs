@@ -108,6 +108,14 @@ impl Directory {
         Ok(names)
     }
 
+    /// Removes what stands where the ring `name` should, and is none, if it belongs to this user.
+    pub(crate) fn unlink_damaged(&self, name: &Name) -> Result<(), OpenError> {
+        let path = self.path_of(name);
+        let stat = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| refused(errno, &path))?;
+        check_owner(&stat, &path)?;
+        unlinkat(CWD, &path, AtFlags::empty()).map_err(os("removing the damaged ring's name (unlink)"))
+    }
+
     /// Bytes free in it.
     ///
     /// # Errors
@@ -256,6 +264,11 @@ impl Segment {
         self.mapping.len() as u64
     }
 
+    /// Whether it has, or had, a name.
+    pub(crate) fn has_name(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Where the ring is, for people.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.place {
@@ -305,16 +318,21 @@ fn check_object(file: &OwnedFd, path: &Path) -> Result<u64, OpenError> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(OpenError::Corrupt { field: "file type" });
     }
-    let me = rustix::process::geteuid().as_raw();
-    if stat.st_uid != me {
-        let reason = format!("it belongs to user {} and you are user {me}", stat.st_uid);
-        return Err(OpenError::Permission { path: path.to_owned(), reason });
-    }
+    check_owner(&stat, path)?;
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     if size < size_of::<Header>() as u64 {
         return Err(OpenError::Corrupt { field: "object size" });
     }
     Ok(size)
+}
+
+fn check_owner(stat: &Stat, path: &Path) -> Result<(), OpenError> {
+    let me = rustix::process::geteuid().as_raw();
+    if stat.st_uid == me {
+        return Ok(());
+    }
+    let reason = format!("it belongs to user {} and you are user {me}", stat.st_uid);
+    Err(OpenError::Permission { path: path.to_owned(), reason })
 }
 
 /// Gives a new object all its memory now, so that no later store finds the file system full (SIGBUS).
