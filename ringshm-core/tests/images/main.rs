@@ -30,7 +30,7 @@ fn without_hanging(body: impl FnOnce() + Send + 'static) {
 }
 
 proptest::proptest! {
-    #![proptest_config(Config { cases: 1500, ..Config::default() })]
+    #![proptest_config(Config { cases: 1500, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn no_bytes_of_a_fuzzer_do_harm(input in prop::collection::vec(any::<u8>(), 0..700)) {

@@ -3,6 +3,10 @@
 //! Shared by the tests in `tests/images` and by the fuzz target. Errors are allowed here; panics, hangs and accesses
 //! outside of the object are not.
 
+#[path = "folder.rs"]
+mod folder;
+
+use folder::Folder;
 use ringshm_core::attach::{Existence, remove};
 use ringshm_core::error::OpenError;
 use ringshm_core::inspect::inspect;
@@ -13,9 +17,8 @@ use ringshm_core::{Behaviour, Consumer, Message, Producer, RecordConsumer, Recor
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -26,33 +29,6 @@ pub(crate) const TAG: u64 = 0x5265_6331 << 32;
 /// The same for padding; the length does not count these eight bytes.
 pub(crate) const PAD: u64 = 0x5061_6431 << 32;
 
-/// A private folder in shared memory, removed with all that is in it when dropped.
-#[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NEXT: Mutex<u64> = Mutex::new(0);
-        let number = NEXT.lock().map_or(0, |mut next| {
-            *next += 1;
-            *next
-        });
-        let path = PathBuf::from(format!("/dev/shm/ringshm-test-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path).expect("a folder of our own");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// How to come to an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -62,6 +38,7 @@ pub(crate) enum Way {
     Memfd,
 }
 
+#[allow(dead_code, reason = "the fuzz target goes its own ways")]
 pub(crate) const WAYS: [Way; 2] = [Way::Named, Way::Memfd];
 
 /// An image laid out as a named object and as a sealed memfd.

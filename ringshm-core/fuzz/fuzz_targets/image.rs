@@ -1,0 +1,8 @@
+//! Segment images: whatever the bytes are, the rings answer with errors or values.
+
+#![no_main]
+
+#[path = "../../tests/support/image.rs"]
+mod image;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| image::drain(&image::forge(input)));
