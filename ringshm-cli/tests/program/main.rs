@@ -1,0 +1,8 @@
+//! The program `ringshm`, as a shell runs it: processes, their output, their exit codes, and what they leave behind.
+
+mod demo;
+mod framings;
+mod kills;
+mod looking;
+mod place;
+mod transfer;
