@@ -1,0 +1,16 @@
+//! What is claimed of two processes, tried with two processes: start and end, death, stopping, takeover, fork, other
+//! namespaces, other users, and everything that makes opening a ring fail.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod endings;
+mod liveness;
+mod refusals;
+mod streams;
+
+/// Not a test: what a child process does. See [`support`].
+#[test]
+fn child() {
+    support::play(|words| liveness::command(words).or_else(|| refusals::command(words)));
+}

@@ -1,0 +1,339 @@
+//! Messages whose content follows from their number, so that a torn, lost or repeated one is noticed; and one face for the
+//! rings of both kinds.
+
+use ringshm::{
+    Consumer, Fault, Message, OpenError, Peer, Producer, RecordConsumer, RecordProducer, RecvError, RecvTimeoutError,
+    SendError, SendTimeoutError, TryRecvError, TrySendError,
+};
+use std::time::Duration;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A fixed-size message that does not fit into one cache line together with its neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Parcel {
+    number: u64,
+    body: [u64; 5],
+}
+
+fn mixed(number: u64, index: u64) -> u64 {
+    let mut x = (number ^ index << 56).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+impl Parcel {
+    pub(crate) fn of(number: u64) -> Self {
+        Self { number, body: core::array::from_fn(|index| mixed(number, index as u64)) }
+    }
+
+    /// Its number, if the content belongs to it.
+    pub(crate) fn number(&self) -> u64 {
+        assert_eq!(*self, Self::of(self.number), "a torn message");
+        self.number
+    }
+}
+
+/// Record number `number`: 8 to 87 bytes.
+pub(crate) fn record(number: u64) -> Vec<u8> {
+    let len = mixed(number, 99) % 80;
+    let body = (0..len).map(|index| mixed(number, index) as u8);
+    number.to_ne_bytes().into_iter().chain(body).collect()
+}
+
+/// The number of a record, if the content belongs to it.
+pub(crate) fn number_of(bytes: &[u8]) -> u64 {
+    let (number, _) = u64::read_from_prefix(bytes).expect("a record of 8 bytes or more");
+    assert_eq!(bytes, record(number), "a torn record");
+    number
+}
+
+/// What a ring carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// [`Parcel`]s.
+    Fixed,
+    /// Byte records.
+    Records,
+}
+
+impl Carrier {
+    pub(crate) const ALL: [Self; 2] = [Self::Fixed, Self::Records];
+
+    /// Its word in commands.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Records => "records",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|carrier| carrier.word() == word).expect("fixed or records")
+    }
+
+    /// A capacity for a few messages: 4, or some 4.5 records.
+    pub(crate) fn small(self) -> u64 {
+        match self {
+            Self::Fixed => 4,
+            Self::Records => 256,
+        }
+    }
+}
+
+/// Why a call ended without a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    NotReady,
+    Timeout,
+    Disconnected,
+    TooLarge,
+    Corrupt,
+    Forked,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Corrupt { .. } => Self::Corrupt,
+            Fault::Forked => Self::Forked,
+        }
+    }
+}
+
+impl<T> From<TrySendError<T>> for Stop {
+    fn from(error: TrySendError<T>) -> Self {
+        match error {
+            TrySendError::Full(_) => Self::NotReady,
+            TrySendError::Disconnected(_) => Self::Disconnected,
+            TrySendError::TooLarge { .. } => Self::TooLarge,
+            TrySendError::Fault(_, fault) => fault.into(),
+        }
+    }
+}
+
+impl<T> From<SendError<T>> for Stop {
+    fn from(error: SendError<T>) -> Self {
+        match error {
+            SendError::Disconnected(_) => Self::Disconnected,
+            SendError::TooLarge { .. } => Self::TooLarge,
+            SendError::Fault(_, fault) => fault.into(),
+        }
+    }
+}
+
+impl<T> From<SendTimeoutError<T>> for Stop {
+    fn from(error: SendTimeoutError<T>) -> Self {
+        match error {
+            SendTimeoutError::Timeout(_) => Self::Timeout,
+            SendTimeoutError::Disconnected(_) => Self::Disconnected,
+            SendTimeoutError::TooLarge { .. } => Self::TooLarge,
+            SendTimeoutError::Fault(_, fault) => fault.into(),
+        }
+    }
+}
+
+impl From<TryRecvError> for Stop {
+    fn from(error: TryRecvError) -> Self {
+        match error {
+            TryRecvError::Empty => Self::NotReady,
+            TryRecvError::Disconnected => Self::Disconnected,
+            TryRecvError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RecvError> for Stop {
+    fn from(error: RecvError) -> Self {
+        match error {
+            RecvError::Disconnected => Self::Disconnected,
+            RecvError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RecvTimeoutError> for Stop {
+    fn from(error: RecvTimeoutError) -> Self {
+        match error {
+            RecvTimeoutError::Timeout => Self::Timeout,
+            RecvTimeoutError::Disconnected => Self::Disconnected,
+            RecvTimeoutError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+/// A producer of either kind, which sends messages by their numbers.
+pub(crate) trait Sends {
+    fn try_send(&mut self, number: u64) -> Result<(), Stop>;
+    fn send(&mut self, number: u64) -> Result<(), Stop>;
+    fn send_by(&mut self, number: u64, timeout: Duration) -> Result<(), Stop>;
+    fn sent(&self) -> u64;
+    fn peer(&self) -> Peer;
+    fn detach(self: Box<Self>);
+}
+
+/// A consumer of either kind, which returns the numbers of the messages that it receives, and checks their contents.
+pub(crate) trait Receives {
+    fn try_recv(&mut self) -> Result<u64, Stop>;
+    fn recv(&mut self) -> Result<u64, Stop>;
+    fn recv_by(&mut self, timeout: Duration) -> Result<u64, Stop>;
+    /// Receives through a guard, and calls `before_release` with the number while the guard lives.
+    fn recv_held(&mut self, before_release: &mut dyn FnMut(u64)) -> Result<(), Stop>;
+    fn received(&self) -> u64;
+    fn peer(&self) -> Peer;
+    fn detach(self: Box<Self>);
+}
+
+impl Sends for Producer<Parcel> {
+    fn try_send(&mut self, number: u64) -> Result<(), Stop> {
+        Ok(self.try_send(Parcel::of(number))?)
+    }
+
+    fn send(&mut self, number: u64) -> Result<(), Stop> {
+        Ok(self.send(Parcel::of(number))?)
+    }
+
+    fn send_by(&mut self, number: u64, timeout: Duration) -> Result<(), Stop> {
+        Ok(self.send_timeout(Parcel::of(number), timeout)?)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent()
+    }
+
+    fn peer(&self) -> Peer {
+        self.peer()
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+impl Sends for RecordProducer {
+    fn try_send(&mut self, number: u64) -> Result<(), Stop> {
+        Ok(self.try_send(&record(number))?)
+    }
+
+    fn send(&mut self, number: u64) -> Result<(), Stop> {
+        Ok(self.send(&record(number))?)
+    }
+
+    fn send_by(&mut self, number: u64, timeout: Duration) -> Result<(), Stop> {
+        Ok(self.send_timeout(&record(number), timeout)?)
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent()
+    }
+
+    fn peer(&self) -> Peer {
+        self.peer()
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+impl Receives for Consumer<Parcel> {
+    fn try_recv(&mut self) -> Result<u64, Stop> {
+        Ok(self.try_recv()?.number())
+    }
+
+    fn recv(&mut self) -> Result<u64, Stop> {
+        Ok(self.recv()?.number())
+    }
+
+    fn recv_by(&mut self, timeout: Duration) -> Result<u64, Stop> {
+        Ok(self.recv_timeout(timeout)?.number())
+    }
+
+    fn recv_held(&mut self, before_release: &mut dyn FnMut(u64)) -> Result<(), Stop> {
+        before_release(self.recv_ref()?.number());
+        Ok(())
+    }
+
+    fn received(&self) -> u64 {
+        self.received()
+    }
+
+    fn peer(&self) -> Peer {
+        self.peer()
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+impl Receives for RecordConsumer {
+    fn try_recv(&mut self) -> Result<u64, Stop> {
+        let mut bytes = Vec::new();
+        self.try_recv(&mut bytes)?;
+        Ok(number_of(&bytes))
+    }
+
+    fn recv(&mut self) -> Result<u64, Stop> {
+        let mut bytes = Vec::new();
+        self.recv(&mut bytes)?;
+        Ok(number_of(&bytes))
+    }
+
+    fn recv_by(&mut self, timeout: Duration) -> Result<u64, Stop> {
+        let mut bytes = Vec::new();
+        self.recv_timeout(&mut bytes, timeout)?;
+        Ok(number_of(&bytes))
+    }
+
+    fn recv_held(&mut self, before_release: &mut dyn FnMut(u64)) -> Result<(), Stop> {
+        let guard = self.recv_ref()?;
+        before_release(number_of(&guard));
+        Ok(())
+    }
+
+    fn received(&self) -> u64 {
+        self.received()
+    }
+
+    fn peer(&self) -> Peer {
+        self.peer()
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+/// A message type whose handles have these faces.
+pub(crate) trait Carried: Message {
+    fn sends(producer: Self::Producer) -> Box<dyn Sends>;
+    fn receives(consumer: Self::Consumer) -> Box<dyn Receives>;
+}
+
+impl Carried for Parcel {
+    fn sends(producer: Producer<Self>) -> Box<dyn Sends> {
+        Box::new(producer)
+    }
+
+    fn receives(consumer: Consumer<Self>) -> Box<dyn Receives> {
+        Box::new(consumer)
+    }
+}
+
+impl Carried for [u8] {
+    fn sends(producer: RecordProducer) -> Box<dyn Sends> {
+        Box::new(producer)
+    }
+
+    fn receives(consumer: RecordConsumer) -> Box<dyn Receives> {
+        Box::new(consumer)
+    }
+}
+
+/// The variant's name of an error of opening.
+pub(crate) fn variant(error: &OpenError) -> String {
+    let text = format!("{error:?}");
+    text.split([' ', '(']).next().unwrap_or_default().to_owned()
+}
