@@ -117,6 +117,22 @@ fn an_impossible_consumer_cursor_is_reported_by_the_next_send_that_needs_room() 
     }
 }
 
+#[test]
+fn a_producer_cursor_that_goes_back_is_reported_even_inside_the_ring() {
+    let mut ring: Live<Producer<u64>, Consumer<u64>> = live::<u64>(&made::slots(5, 4, 0), false);
+    assert_eq!(ring.consumer.try_recv(), Ok(0));
+    for back in 6..9 {
+        ring.write(cursor_at(0), back);
+        assert_eq!(ring.consumer.try_drain().err(), Some(TryRecvError::Fault(PRODUCER)), "from 9 to {back}");
+    }
+    let mut ring: Live<RecordProducer, RecordConsumer> = live::<[u8]>(&made::records(0, 4, 0), false);
+    assert_eq!(ring.consumer.try_recv(&mut Vec::new()), Ok(0));
+    for back in [8, 24, 40, 48] {
+        ring.write(cursor_at(0), back);
+        assert_eq!(ring.consumer.try_drain().err(), Some(TryRecvError::Fault(PRODUCER)), "from 56 to {back}");
+    }
+}
+
 /// One's own cursor is never read back: whoever scribbles on it deceives the peer alone.
 #[test]
 fn ones_own_words_are_not_believed() {

@@ -159,10 +159,9 @@ fn a_retired_name_is_free_for_a_new_ring() {
     });
 }
 
-#[test]
-fn every_flipped_bit_of_a_record_header_is_found() {
-    // Padding lies between the records of this one: 88 bytes sent, 40 to the wrap, 64 needed.
-    let image = made::image_of::<[u8]>(
+/// 128 bytes with padding between their records: 88 bytes sent, 40 to the wrap, 48 needed, and the first record released.
+fn padded() -> Vec<u8> {
+    made::image_of::<[u8]>(
         128,
         0,
         |producer, consumer| {
@@ -175,7 +174,12 @@ fn every_flipped_bit_of_a_record_header_is_found() {
             producer.detach();
             consumer.detach();
         },
-    );
+    )
+}
+
+#[test]
+fn every_flipped_bit_of_a_record_header_is_found() {
+    let image = padded();
     let (second, padding, third) = (DATA_AT + 48, DATA_AT + 88, DATA_AT);
     assert_eq!([second, padding, third].map(|at| word(&image, at)), [TAG | 32, PAD | 32, TAG | 36]);
     for (at, before) in [(second, 0), (padding, 1), (third, 1)] {
@@ -212,6 +216,41 @@ fn every_flipped_bit_of_a_record_header_is_found() {
             }
             drain(&flipped);
         }
+    }
+}
+
+/// One bound at a time: each of these would pass all the others.
+#[test]
+fn a_record_stays_within_its_largest_size_the_wrap_and_what_is_published() {
+    let (second, padding, third) = (DATA_AT + 48, DATA_AT + 88, DATA_AT);
+    for (at, before, header, field) in [
+        (second, 0, TAG | 57, "record length"),
+        (second, 0, TAG | 72, "record length"),
+        (padding, 1, TAG | 33, "record length"),
+        (padding, 1, TAG | 56, "record length"),
+        (third, 1, TAG | 41, "record length"),
+        (third, 1, TAG | 56, "record length"),
+        (padding, 1, PAD | 24, "padding length"),
+        (padding, 1, PAD | 40, "padding length"),
+        (second, 0, PAD | 32, "padding length"),
+        (third, 1, PAD | 120, "padding length"),
+    ] {
+        let mut image = padded();
+        put_word(&mut image, at, header);
+        let bed = Bed::new(&image);
+        let mut consumer = bed.consumer::<[u8]>(Way::Named, false).expect("sound cursors");
+        assert_eq!(consumer.try_iter().count(), before);
+        let fault = TryRecvError::Fault(Fault::Corrupt { field });
+        assert_eq!(consumer.try_recv(&mut Vec::new()), Err(fault), "{header:x} at {at}");
+    }
+    for (at, before, header, len) in [(second, 0, TAG | 56, 56), (third, 1, TAG | 40, 40)] {
+        let mut image = padded();
+        put_word(&mut image, at, header);
+        let mut consumer = Bed::new(&image).consumer::<[u8]>(Way::Memfd, false).expect("sound cursors");
+        for _ in 0..before {
+            consumer.try_recv(&mut Vec::new()).expect("sound");
+        }
+        assert_eq!(consumer.try_recv(&mut Vec::new()), Ok(len), "the largest that is possible");
     }
 }
 
