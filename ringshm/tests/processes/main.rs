@@ -7,10 +7,13 @@ mod support;
 mod endings;
 mod liveness;
 mod refusals;
+mod storm;
 mod streams;
 
 /// Not a test: what a child process does. See [`support`].
 #[test]
 fn child() {
-    support::play(|words| liveness::command(words).or_else(|| refusals::command(words)));
+    support::play(|words| {
+        liveness::command(words).or_else(|| refusals::command(words)).or_else(|| storm::command(words))
+    });
 }

@@ -13,7 +13,7 @@ mod process;
 mod puppet;
 mod ring;
 
-pub(crate) use carrier::{Carrier, Parcel, Receives, Sends, Stop, record, variant};
+pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, record, variant};
 pub(crate) use folder::Folder;
 pub(crate) use process::{PARENT, Process};
 pub(crate) use puppet::{die_with_parent, play, report};
