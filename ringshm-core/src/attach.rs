@@ -46,8 +46,6 @@ pub enum Existence {
 pub struct Wanted {
     /// Its shape, if it is to be created.
     pub geometry: Geometry,
-    /// Whether an existing ring must have exactly that capacity.
-    pub exact_capacity: bool,
     /// What it carries.
     pub identity: TypeIdentity,
     /// Whether it may exist.
@@ -180,16 +178,17 @@ pub(crate) fn validated(segment: Segment) -> Result<(Memory, TypeIdentity), Open
     Ok((unsafe { Memory::in_segment(geometry, segment) }, identity))
 }
 
+/// Whether a ring is what a participant wants. Its capacity may differ where only one of the two sides asked for one, as long as
+/// it is not too small for that one.
 fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<(), OpenError> {
-    let geometry = memory.geometry();
-    let same_capacity = !wanted.exact_capacity || geometry.capacity == wanted.geometry.capacity;
-    if *identity == wanted.identity && geometry.kind == wanted.geometry.kind && same_capacity {
+    let (found, expected) = (memory.geometry(), &wanted.geometry);
+    let capacity_will_do = found.capacity == expected.capacity
+        || expected.is_default_capacity
+        || (found.is_default_capacity && found.capacity >= expected.capacity);
+    if *identity == wanted.identity && found.kind == expected.kind && capacity_will_do {
         return Ok(());
     }
-    Err(OpenError::LayoutMismatch {
-        expected: describe(&wanted.geometry, &wanted.identity, wanted.exact_capacity),
-        found: describe(geometry, identity, wanted.exact_capacity),
-    })
+    Err(OpenError::LayoutMismatch { expected: describe(expected, &wanted.identity), found: describe(found, identity) })
 }
 
 /// A ring without a name is there as long as somebody has its descriptor: nobody retires it.
@@ -197,13 +196,14 @@ fn has_name(memory: &Memory) -> bool {
     memory.segment().is_some_and(Segment::has_name)
 }
 
-fn describe(geometry: &Geometry, identity: &TypeIdentity, with_capacity: bool) -> String {
+fn describe(geometry: &Geometry, identity: &TypeIdentity) -> String {
+    let Geometry { kind, capacity, is_default_capacity, .. } = geometry;
     let TypeIdentity { name, size, align, schema } = identity;
-    let mut text = format!("{} of {name} ({size} bytes, alignment {align}, schema {schema})", geometry.kind.name());
-    if with_capacity {
-        text.push_str(&format!(" with capacity {}", geometry.capacity));
-    }
-    text
+    let by_default = if *is_default_capacity { " by default" } else { "" };
+    format!(
+        "{} of {name} ({size} bytes, alignment {align}, schema {schema}) with capacity {capacity}{by_default}",
+        kind.name()
+    )
 }
 
 /// Waits for the gate. `None` if somebody holds it for longer than a running process can.

@@ -35,7 +35,7 @@ impl Error for Fault {}
 const CLOSED: &str = "the other side has left the ring: open it again, or choose at opening to wait for a successor";
 
 /// Why [`try_send`](crate::Producer::try_send) and its like sent nothing. The message comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// No room until the consumer releases something.
     Full(T),
@@ -53,7 +53,7 @@ pub enum TrySendError<T> {
 }
 
 /// Why [`send`](crate::Producer::send) and its like gave up. The message comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendError<T> {
     /// The consumer has closed the ring, or died.
     Disconnected(T),
@@ -69,7 +69,7 @@ pub enum SendError<T> {
 }
 
 /// Why [`send_timeout`](crate::Producer::send_timeout) gave up. The message comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
     /// The ring stayed full for all that time.
     Timeout(T),
@@ -203,9 +203,42 @@ impl fmt::Display for RecvTimeoutError {
     }
 }
 
-impl<T: fmt::Debug> Error for TrySendError<T> {}
-impl<T: fmt::Debug> Error for SendError<T> {}
-impl<T: fmt::Debug> Error for SendTimeoutError<T> {}
+// `Debug` without the message, as in std: so `?` and `unwrap` work whatever the message is.
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(_) => f.write_str("Timeout(..)"),
+            Self::Disconnected(_) => f.write_str("Disconnected(..)"),
+            Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
+        }
+    }
+}
+
+impl<T> Error for TrySendError<T> {}
+impl<T> Error for SendError<T> {}
+impl<T> Error for SendTimeoutError<T> {}
 impl Error for SendSliceError {}
 impl Error for TryRecvError {}
 impl Error for RecvError {}

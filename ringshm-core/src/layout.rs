@@ -162,8 +162,10 @@ pub struct Header {
     pub type_name_len: u32,
     /// The process that made the segment, for people.
     pub creator: u32,
+    /// Bit 0: the capacity is the default one, nobody asked for it.
+    pub options: u32,
     /// Zero.
-    pub reserved: [u8; 12],
+    pub reserved: [u8; 8],
     /// The payload type's name, UTF-8, filled up with zeros.
     pub type_name: [u8; MAX_TYPE_NAME],
     /// Zero.
@@ -198,7 +200,8 @@ impl Header {
             type_align: identity.align,
             type_name_len: len as u32,
             creator,
-            reserved: [0; 12],
+            options: u32::from(geometry.is_default_capacity),
+            reserved: [0; 8],
             type_name,
             reserved2: [0; 256],
             sum: 0,
@@ -239,7 +242,8 @@ impl Header {
             Kind::SpscSlots => Geometry::slots(self.capacity, self.stride, self.origin),
             Kind::SpscRecords => Geometry::records(self.capacity, self.origin),
         };
-        let Some(geometry) = geometry else { return corrupt("capacity") };
+        let Some(mut geometry) = geometry else { return corrupt("capacity") };
+        geometry.is_default_capacity = self.options & 1 != 0;
         // Everything that follows from kind, capacity and stride must be what this version computes from them.
         let consistent = [
             (self.capacity == geometry.capacity, "capacity"),
@@ -268,6 +272,8 @@ pub struct Geometry {
     pub kind: Kind,
     /// Slots, or bytes of the record ring. A power of two.
     pub capacity: u64,
+    /// Whether that is the default: the creator did not ask for a capacity.
+    pub is_default_capacity: bool,
     /// Bytes from one slot to the next; 1 for records.
     pub stride: u64,
     /// The largest message, in bytes.
@@ -316,7 +322,19 @@ impl Geometry {
         let data_at = (LANES_AT as u64 + lanes).next_multiple_of(DATA_ALIGN);
         let total = data_at + data.next_multiple_of(DATA_ALIGN);
         let lanes_at = LANES_AT as u64;
-        Some(Self { kind, capacity, stride, max_message, origin, producers, consumers, lanes_at, data_at, total })
+        Some(Self {
+            kind,
+            capacity,
+            is_default_capacity: false,
+            stride,
+            max_message,
+            origin,
+            producers,
+            consumers,
+            lanes_at,
+            data_at,
+            total,
+        })
     }
 
     /// Lanes of both roles.
@@ -392,7 +410,8 @@ const _: () = {
     assert!(offset_of!(Header, type_align) == 96);
     assert!(offset_of!(Header, type_name_len) == 100);
     assert!(offset_of!(Header, creator) == 104);
-    assert!(offset_of!(Header, reserved) == 108);
+    assert!(offset_of!(Header, options) == 108);
+    assert!(offset_of!(Header, reserved) == 112);
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, reserved2) == 248);
     assert!(offset_of!(Header, sum) == 504);

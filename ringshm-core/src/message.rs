@@ -45,7 +45,8 @@ impl<T: Payload> Message for T {
     fn geometry(capacity: Option<u64>, origin: u64) -> Option<Geometry> {
         let stride = size_of::<T>() as u64;
         let slots = capacity.unwrap_or_else(|| (DEFAULT_BYTES / stride.next_power_of_two()).max(4));
-        Geometry::slots(slots, stride, origin)
+        let geometry = Geometry::slots(slots, stride, origin)?;
+        Some(Geometry { is_default_capacity: capacity.is_none(), ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {
@@ -66,7 +67,8 @@ impl Message for [u8] {
     type Consumer = RecordConsumer;
 
     fn geometry(capacity: Option<u64>, origin: u64) -> Option<Geometry> {
-        Geometry::records(capacity.unwrap_or(DEFAULT_BYTES), origin)
+        let geometry = Geometry::records(capacity.unwrap_or(DEFAULT_BYTES), origin)?;
+        Some(Geometry { is_default_capacity: capacity.is_none(), ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Everything that a program may choose about a ring, apart from its name and the type it carries.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Slots, or bytes for records; rounded up to a power of two. `None`: the default, and any existing ring will do.
+    /// Slots, or bytes for records; rounded up to a power of two. `None`: the default, and an existing ring may have any.
     pub capacity: Option<u64>,
     /// The author's number for the meaning of the payload.
     pub schema: u64,
@@ -37,12 +37,7 @@ impl Options {
             let free = self.directory.free().unwrap_or(0);
             OpenError::NoSpace { needed: u64::MAX, free }
         })?;
-        Ok(Wanted {
-            geometry,
-            exact_capacity: self.capacity.is_some(),
-            identity: M::identity(self.schema),
-            existence: self.existence,
-        })
+        Ok(Wanted { geometry, identity: M::identity(self.schema), existence: self.existence })
     }
 
     /// Takes the sending role of the ring `name`.

@@ -36,9 +36,12 @@ pub struct Builder<M: ?Sized> {
 }
 
 impl<M: Message + ?Sized> Builder<M> {
-    /// The capacity in messages, or in bytes for `[u8]`; rounded up to a power of two. An existing ring must have the same.
+    /// The capacity in messages, or in bytes for `[u8]`; rounded up to a power of two.
     ///
-    /// Without it, a new ring holds 4 MiB, and an existing one may hold anything.
+    /// If both sides ask for a capacity, it must be the same. If one does not, a ring that it creates holds 4 MiB, and it joins
+    /// a ring of any capacity; the side that asks then gets at least what it asked for, or
+    /// [`OpenError::LayoutMismatch`]. So: either side may start first if both name the same capacity, or none, or one that 4 MiB
+    /// can hold.
     pub fn capacity(mut self, capacity: u64) -> Self {
         self.options.capacity = Some(capacity);
         self
