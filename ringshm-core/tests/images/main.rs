@@ -17,18 +17,6 @@ use image::{drain, forge};
 use proptest::prelude::{any, prop};
 use proptest::test_runner::Config;
 
-/// Runs `body` in a thread of its own, and gives up on it after a while.
-fn without_hanging(body: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    let outcome = is_done.recv_timeout(std::time::Duration::from_secs(30));
-    assert_ne!(outcome, Err(std::sync::mpsc::RecvTimeoutError::Timeout), "it hangs");
-    thread.join().expect("it does not panic");
-}
-
 proptest::proptest! {
     #![proptest_config(Config { cases: 1500, failure_persistence: None, ..Config::default() })]
 

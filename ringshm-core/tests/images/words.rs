@@ -1,7 +1,7 @@
 //! The live words and the records of an image, damaged one bit or one word at a time before anybody opens it.
 
-use crate::image::{Bed, HEADER, PAD, TAG, WAYS, Way, drain, put_word};
-use crate::{made, without_hanging};
+use crate::image::{Bed, HEADER, PAD, TAG, WAYS, Watch, Way, drain, put_word};
+use crate::made;
 use core::mem::offset_of;
 use ringshm_core::Peer;
 use ringshm_core::error::{Fault, OpenError, TryRecvError, TrySendError};
@@ -143,20 +143,19 @@ fn a_retired_memfd_is_a_ring_like_any_other() {
 /// Whoever retires a ring may be killed before its name is gone: the next opener finishes the work.
 #[test]
 fn a_retired_name_is_free_for_a_new_ring() {
-    without_hanging(|| {
-        let mut image = made::records(0, 4, 1);
-        put_word(&mut image, CONTROL_AT, 1);
-        let bed = Bed::new(&image);
-        assert!(matches!(bed.producer::<[u8]>(Way::Named, false), Err(OpenError::NotFound { .. })));
-        assert!(!bed.path().exists());
+    let _watch = Watch::over("opening a retired name");
+    let mut image = made::records(0, 4, 1);
+    put_word(&mut image, CONTROL_AT, 1);
+    let bed = Bed::new(&image);
+    assert!(matches!(bed.producer::<[u8]>(Way::Named, false), Err(OpenError::NotFound { .. })));
+    assert!(!bed.path().exists());
 
-        bed.lay_out(&image);
-        let options = Options { directory: bed.directory(), ..Options::default() };
-        let consumer = options.consumer::<[u8]>(&bed.name).expect("a new ring");
-        assert_eq!((consumer.received(), consumer.is_empty()), (0, true));
-        let producer = options.producer::<[u8]>(&bed.name).expect("the same new ring");
-        assert_eq!(producer.sent(), 0);
-    });
+    bed.lay_out(&image);
+    let options = Options { directory: bed.directory(), ..Options::default() };
+    let consumer = options.consumer::<[u8]>(&bed.name).expect("a new ring");
+    assert_eq!((consumer.received(), consumer.is_empty()), (0, true));
+    let producer = options.producer::<[u8]>(&bed.name).expect("the same new ring");
+    assert_eq!(producer.sent(), 0);
 }
 
 /// 128 bytes with padding between their records: 88 bytes sent, 40 to the wrap, 48 needed, and the first record released.

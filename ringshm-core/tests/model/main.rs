@@ -10,6 +10,8 @@ mod folder;
 mod records;
 mod seats;
 mod slots;
+#[path = "../support/watch.rs"]
+mod watch;
 mod wrap;
 
 use folder::Folder;

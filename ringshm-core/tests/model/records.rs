@@ -1,6 +1,7 @@
 //! The record ring against a queue.
 
 use crate::seats::{Seat, Seats};
+use crate::watch::Watch;
 use crate::{GROUNDS, ORIGINS, Ring};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::Config;
@@ -376,6 +377,7 @@ proptest::proptest! {
         start in any::<u8>(),
         ops in prop::collection::vec(op(), 1..120),
     ) {
+        let _watch = Watch::over("a record ring");
         let (capacity, origin) = (1 << log, near.wrapping_sub(u64::from(start) * 8));
         let ring = Ring::new::<[u8]>(ground, capacity, origin);
         let producer = ring.producer::<[u8]>().ok();

@@ -1,6 +1,7 @@
 //! Rings of fixed-size messages against a queue.
 
 use crate::seats::{Seat, Seats};
+use crate::watch::Watch;
 use crate::{GROUNDS, Ground, ORIGINS, Ring};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::test_runner::Config;
@@ -337,6 +338,7 @@ proptest::proptest! {
         start in any::<u8>(),
         ops in prop::collection::vec(op(), 1..100),
     ) {
+        let _watch = Watch::over("a slot ring");
         // Slots may begin anywhere.
         let origin = near.wrapping_sub(u64::from(start));
         Play::<u8>::new(ground, capacity, origin).run(&ops);
