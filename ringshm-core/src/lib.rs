@@ -11,6 +11,8 @@
 
 mod endpoint;
 pub mod error;
+mod geometry;
+mod identity;
 #[cfg(not(loom))]
 pub mod inspect;
 pub mod lanes;

@@ -18,7 +18,8 @@
 //!
 //! **Speed.** Each side keeps a private copy of the other's cursor and looks at the real one only when the copy says that
 //! it cannot go on. So in a busy ring a message costs one shared store, and the cache lines of the cursors change hands
-//! once per batch and not once per message. (The technique is in M. Desnoyers' and E. Rigtorp's queues and older than both.)
+//! once per batch and not once per message. (Lee, Bu and Chandranmenon's MCRingBuffer, IPDPS 2010; E. Rigtorp's
+//! SPSCQueue.)
 //!
 //! **Edges.** PUBLISH carries the bytes from the producer to the consumer, RELEASE carries the room back. CLOSE and DEATH say
 //! that a cursor is final; DOORBELL wakes whoever sleeps (see [`doorbell`](ringshm_sync::doorbell)).
