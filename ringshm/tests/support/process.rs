@@ -147,10 +147,10 @@ impl Process {
         assert_eq!(self.state(), 'Z');
     }
 
-    /// Stops it, and returns when it has stopped.
+    /// Stops it, and returns when it has stopped, or is dead.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::STOP);
-        self.wait_for(WaitIdOptions::STOPPED);
+        self.wait_for(WaitIdOptions::STOPPED | WaitIdOptions::EXITED);
     }
 
     /// Lets it go on.

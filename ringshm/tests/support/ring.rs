@@ -1,7 +1,7 @@
 //! The ring of a test: what it carries and where it is, and processes that take part in it.
 
 use super::{Carrier, Folder, Parcel, Process};
-use ringshm::OpenError;
+use ringshm::{OpenError, Snapshot};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -12,7 +12,7 @@ pub(crate) struct Ring {
     /// What commands call it.
     pub(crate) place: String,
     /// Open as long as children may inherit it.
-    _memfd: Option<OwnedFd>,
+    memfd: Option<OwnedFd>,
 }
 
 /// The name of named rings in tests.
@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "ring";
 impl Ring {
     /// A ring that the first process to open it creates.
     pub(crate) fn named(carrier: Carrier) -> Self {
-        Self { folder: Folder::new(), carrier, place: NAME.to_owned(), _memfd: None }
+        Self { folder: Folder::new(), carrier, place: NAME.to_owned(), memfd: None }
     }
 
     /// A ring in a memfd.
@@ -33,7 +33,7 @@ impl Ring {
         };
         let memfd = memfd.expect("a small ring");
         fcntl_setfd(&memfd, FdFlags::empty()).expect("an open descriptor");
-        Self { folder, carrier, place: format!("memfd:{}", memfd.as_raw_fd()), _memfd: Some(memfd) }
+        Self { folder, carrier, place: format!("memfd:{}", memfd.as_raw_fd()), memfd: Some(memfd) }
     }
 
     /// Runs a test over every kind of ring in every kind of place.
@@ -47,6 +47,10 @@ impl Ring {
         }
     }
 
+    pub(crate) fn is_named(&self) -> bool {
+        self.memfd.is_none()
+    }
+
     /// Removes it, if it is still there. Nobody may be using it.
     #[track_caller]
     pub(crate) fn remove(&self) {
@@ -54,6 +58,12 @@ impl Ring {
             Ok(()) | Err(OpenError::NotFound { .. }) => {}
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// What it is now. Only for a named one.
+    #[track_caller]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        ringshm::inspect(&self.folder.directory(), NAME).expect("a whole ring")
     }
 
     /// The command to open it in `role`.

@@ -1,0 +1,137 @@
+//! Death by SIGKILL at every crash point, one after the other, and what the survivors see.
+//!
+//! A scenario has one victim. It is run once to learn which crash points the victim passes, and then once for each of them,
+//! with the victim killed there on its first visit; and again for later visits, where the ring has been full, has been empty or
+//! has wrapped. Whatever happens to the victim, the same checks follow.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod gate;
+mod scenarios;
+mod victim;
+
+use scenarios::Scenario;
+use std::collections::BTreeSet;
+use std::path::Path;
+use support::{Carrier, Ring};
+use victim::{Plan, Victim};
+
+/// Not a test: what a child process does. See [`support`].
+#[test]
+fn child() {
+    support::play(|_| None);
+}
+
+/// Where the ring of a scenario may be.
+#[derive(Clone, Copy)]
+enum Places {
+    Named,
+    NamedAndMemfd,
+}
+
+impl Places {
+    /// One ring of each kind for each place.
+    fn rings(self) -> impl Iterator<Item = fn() -> Ring> {
+        let named: [fn() -> Ring; 2] = [|| Ring::named(Carrier::Fixed), || Ring::named(Carrier::Records)];
+        let memfds: [fn() -> Ring; 2] = [|| Ring::memfd(Carrier::Fixed), || Ring::memfd(Carrier::Records)];
+        named.into_iter().chain(memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd)))
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $places:expr;)*) => {
+        /// All of them.
+        const SCENARIOS: &[(&str, Scenario, Places)] = &[$((stringify!($name), scenarios::$name, $places)),*];
+
+        $(
+            #[test]
+            fn $name() {
+                explore(scenarios::$name, $places);
+            }
+        )*
+    };
+}
+
+scenarios! {
+    a_producer_dies_creating: Places::Named;
+    a_consumer_dies_creating: Places::Named;
+    a_producer_dies_sending: Places::NamedAndMemfd;
+    a_consumer_dies_receiving: Places::NamedAndMemfd;
+    a_consumer_dies_holding: Places::NamedAndMemfd;
+    a_producer_dies_closing_on_a_sleeping_consumer: Places::Named;
+    a_consumer_dies_closing_on_a_sleeping_producer: Places::Named;
+    the_last_consumer_dies_closing: Places::Named;
+    the_last_producer_dies_closing: Places::Named;
+    a_remover_dies_while_others_use_the_ring: Places::Named;
+    a_remover_dies_before_the_next_users_come: Places::Named;
+    a_remover_dies_before_the_next_remover_comes: Places::Named;
+}
+
+/// The later visits to a crash point at which a victim is killed, when the ring has been full, or empty, or has wrapped.
+const LATER_VISITS: [u32; 3] = [2, 3, 8];
+
+/// Runs a scenario with a victim that lives, and returns the points that it passed, in order.
+fn points_of(scenario: Scenario, ring: &Ring) -> Vec<String> {
+    let log = std::env::temp_dir().join(format!("ringshm-crash-log-{}-{:p}", std::process::id(), ring));
+    let mut victim = Victim::start(ring, Plan::Log(&log));
+    scenario(ring, &mut victim);
+    assert!(!victim.was_killed(), "nobody killed it");
+    let points = std::fs::read_to_string(&log).expect("the victim wrote it");
+    std::fs::remove_file(&log).expect("it is there");
+    points.lines().map(str::to_owned).collect()
+}
+
+/// Runs a scenario with a victim that is to be killed. Returns whether it was.
+fn kill_in(scenario: Scenario, ring: &Ring, point: &str, visit: u32, leaves_nothing: bool) -> bool {
+    println!("{:?} in {}: {point}, visit {visit}", ring.carrier, ring.place);
+    let mut victim = Victim::start(ring, Plan::Kill { point, visit, leaves_nothing });
+    scenario(ring, &mut victim);
+    victim.was_killed()
+}
+
+fn explore(scenario: Scenario, places: Places) {
+    for new_ring in places.rings() {
+        let points = points_of(scenario, &new_ring());
+        assert!(!points.is_empty());
+        let named_at = points.iter().position(|point| point == "segment.linked");
+        for (index, point) in points.iter().enumerate() {
+            let leaves_nothing = named_at.is_some_and(|linked| index < linked);
+            // Whether anybody is asleep when the victim rings is for the scheduler to say, so it may take a second attempt.
+            let killed = (0..5).any(|_| kill_in(scenario, &new_ring(), point, 1, leaves_nothing));
+            assert!(killed, "it passed {point} when nobody killed it there");
+            // Later visits: as far as it gets.
+            let _ = LATER_VISITS.into_iter().all(|visit| kill_in(scenario, &new_ring(), point, visit, false));
+        }
+    }
+}
+
+/// The names of all crash points in the sources below `folder`.
+fn points_in(folder: &Path, points: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a source folder") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            points_in(&path, points);
+        } else {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            points.extend(
+                text.split("crash::point(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+            );
+        }
+    }
+}
+
+#[test]
+fn every_crash_point_has_a_scenario() {
+    let mut visited = BTreeSet::new();
+    for (name, scenario, places) in SCENARIOS {
+        println!("{name}");
+        places.rings().for_each(|new_ring| visited.extend(points_of(*scenario, &new_ring())));
+    }
+    let mut named = BTreeSet::new();
+    for sources in ["ringshm-sync/src", "ringshm-core/src"] {
+        points_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(sources), &mut named);
+    }
+    assert!(named.len() >= 20, "the sources are elsewhere: {named:?}");
+    assert_eq!(visited, named, "left: visited by a scenario; right: named in the sources");
+}
