@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// If the producer dies, wait for the next one; end when a producer closes the ring
     #[arg(long)]
     follow: bool,
-    /// The size of a new ring, such as 64KiB; an existing one must have the same [default: 4MiB]
+    /// The size of a new ring, such as 64KiB; if both sides give one, it must be the same [default: 4MiB]
     #[arg(long, value_name = "BYTES", value_parser = size::parse)]
     capacity: Option<u64>,
     /// How to wait for records [default: look for 50 µs, then sleep]

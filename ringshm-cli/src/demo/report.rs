@@ -142,16 +142,16 @@ impl Report {
             }
         }
         writeln!(out)?;
+        let write = size::bytes(WRITE as u64);
         writeln!(
             out,
-            "The ring publishes up to {BATCH} messages at once. Pipe and socket carry a length before each message,"
+            "The ring publishes up to {BATCH} messages at once. Pipe and socket are as large as the system makes them,"
         )?;
         writeln!(
             out,
-            "are written {} at a time, and read as much as there is. To spin on them is to read without",
-            size::bytes(WRITE as u64)
+            "carry a length before each message, are written {write} at a time, and read as much as there is."
         )?;
-        writeln!(out, "blocking, over and over.")
+        writeln!(out, "To spin on them is to read without blocking, over and over.")
     }
 }
 
