@@ -123,7 +123,22 @@ impl Directory {
     pub fn free(&self) -> Result<u64, OpenError> {
         let stat = statvfs(&self.0).map_err(os("asking for free shared memory (statvfs)"))?;
         // A tmpfs without a limit says that it has no blocks at all.
-        Ok(if stat.f_blocks == 0 { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
+        Ok(if stat.f_blocks == 0 { memory_free() } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
+    }
+}
+
+/// Bytes of memory that the system can give away. Where no file system sets a limit, the kernel would not refuse a ring that
+/// is too large: it would take every page there is, and then kill somebody.
+fn memory_free() -> u64 {
+    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let bytes_of = |field: &str| -> Option<u64> {
+        let kilobytes = table.lines().find_map(|line| line.strip_prefix(field)?.strip_suffix("kB"))?;
+        kilobytes.trim().parse::<u64>().ok()?.checked_mul(1024)
+    };
+    match (bytes_of("MemAvailable:"), bytes_of("SwapFree:")) {
+        (Some(memory), swap) => memory.saturating_add(swap.unwrap_or(0)),
+        // Nobody says: then only the allocation itself can tell.
+        (None, _) => u64::MAX,
     }
 }
 
@@ -224,8 +239,7 @@ impl Segment {
     pub(crate) fn memfd(label: &str, size: u64) -> Result<Self, OpenError> {
         let file = memfd_create(label, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(os("creating anonymous shared memory (memfd_create)"))?;
-        // A memfd takes its memory from the system, not from a mounted file system: only the allocation itself can tell.
-        allocate(&file, size, u64::MAX)?;
+        allocate(&file, size, memory_free())?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(os("sealing anonymous shared memory"))?;
         Self::map(file, size, None)

@@ -5,6 +5,7 @@ use ringshm::{Existence, OpenError};
 use ringshm_core::layout::{Header, TypeIdentity};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, chown, mknodat, openat};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
@@ -18,6 +19,18 @@ pub(super) fn command(words: &[&str]) -> Option<String> {
         ["become-user", id] => {
             become_user(id.parse().expect("a user number"));
             Some("ok".to_owned())
+        }
+        ["limit-files", bytes] => {
+            let limit = Some(bytes.parse().expect("a number"));
+            setrlimit(Resource::Fsize, Rlimit { current: limit, maximum: limit }).expect("a lower limit");
+            Some("ok".to_owned())
+        }
+        ["memfd", capacity] => {
+            let capacity = capacity.parse().expect("a number");
+            Some(match ringshm::spsc::<u64>("test").capacity(capacity).memfd() {
+                Ok(_) => "ok".to_owned(),
+                Err(error) => format!("{}: {error}", variant(&error)),
+            })
         }
         _ => None,
     }
@@ -278,6 +291,20 @@ fn a_ring_larger_than_its_file_system_is_not_made() {
         refusal(folder.spsc::<[u8]>(NAME).capacity(capacity).consumer(), "NoSpace", advice);
         folder.assert_empty();
     }
+}
+
+#[test]
+fn a_memfd_larger_than_the_machine_is_not_made() {
+    let folder = Folder::new();
+    let mut process = Process::start(&folder);
+    // Or else the kernel would look for the memory until it had killed somebody. This way, it is the process that asks.
+    assert_eq!(process.ask(&format!("limit-files {}", 1 << 30)), "ok");
+    for capacity in [1_u64 << 42, 1 << 45] {
+        let reply = process.ask(&format!("memfd {capacity}"));
+        assert!(reply.starts_with("NoSpace: ") && reply.contains("ask for a smaller capacity"), "{reply}");
+    }
+    assert_eq!(process.ask("memfd 1024"), "ok");
+    process.finish();
 }
 
 /// A small file system, mounted as long as the value lives.
