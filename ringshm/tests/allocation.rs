@@ -123,7 +123,7 @@ fn messages(producer: &mut Producer<[u64; 4]>, consumer: &mut Consumer<[u64; 4]>
     assert_eq!(consumer.try_drain().expect("messages").take(2).filter(|found| *found == message).count(), 2);
     assert_eq!(consumer.try_iter().filter(|found| *found == message).count(), 2);
     assert!(consumer.try_recv().is_err() && consumer.try_drain().is_err(), "empty");
-    assert!(producer.is_empty() && consumer.len() == 0 && producer.sent() == consumer.received());
+    assert!(producer.is_empty() && consumer.is_empty() && producer.sent() == consumer.received());
 }
 
 fn waits(producer: &mut Producer<[u64; 4]>, consumer: &mut Consumer<[u64; 4]>) {
@@ -169,7 +169,7 @@ fn records(producer: &mut RecordProducer, consumer: &mut RecordConsumer, buffer:
     drop(drain);
     assert_eq!(count, 4);
     assert!(consumer.try_recv(buffer).is_err() && consumer.try_drain().is_err(), "empty");
-    assert!(producer.is_empty() && consumer.len() == 0 && producer.sent() == consumer.received());
+    assert!(producer.is_empty() && consumer.is_empty() && producer.sent() == consumer.received());
 }
 
 fn record_waits(producer: &mut RecordProducer, consumer: &mut RecordConsumer) {
