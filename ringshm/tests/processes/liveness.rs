@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// What only the children of this file are told.
@@ -28,6 +28,11 @@ pub(super) fn command(words: &[&str]) -> Option<String> {
             "ok".to_owned()
         }
         ["leave-a-fork-behind"] => leave_a_fork_behind(),
+        ["leave-a-program-behind"] => {
+            // It ends when the parent hangs up, as this process would.
+            Command::new("cat").stdout(Stdio::null()).spawn().expect("a program");
+            "ok".to_owned()
+        }
         ["enter-namespace"] => enter_namespace(),
         _ => return None,
     })
@@ -279,6 +284,18 @@ fn a_process_whose_fork_lives_is_not_taken_for_dead() {
         let dead = format!("Dead {{ pid: {} }}", producer.pid());
         until("the last copy is gone", || consumer.ask("peer") == dead);
         assert_eq!(consumer.ask("recv 0 1"), "Disconnected at 0");
+    });
+}
+
+#[test]
+fn a_program_that_a_dead_process_had_started_does_not_keep_it_alive() {
+    Ring::each(|ring| {
+        let (mut producer, mut consumer) = (ring.producer(""), ring.consumer(""));
+        assert_eq!(producer.ask("leave-a-program-behind"), "ok");
+        producer.kill();
+        assert_eq!(consumer.ask("recv 0 1"), "Disconnected at 0");
+        let dead = format!("Dead {{ pid: {} }}", producer.pid());
+        until("it is found dead", || consumer.ask("peer") == dead);
     });
 }
 
