@@ -176,6 +176,9 @@ impl Segment {
                     open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno, directory.path()))?;
                 (file, Some(name))
             }
+            Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
+                return Err(os("opening the shared-memory folder (is it there? see RINGSHM_DIR)")(errno));
+            }
             Err(errno) => return Err(refused(errno, directory.path())),
         };
         crash::point("segment.opened");
