@@ -29,7 +29,7 @@ pub(super) fn command(words: &[&str]) -> Option<String> {
         }
         ["leave-a-fork-behind"] => leave_a_fork_behind(),
         ["leave-a-program-behind"] => {
-            // It ends when the parent hangs up, as this process would.
+            #[expect(clippy::zombie_processes, reason = "it outlives this process, and ends when the parent hangs up")]
             Command::new("cat").stdout(Stdio::null()).spawn().expect("a program");
             "ok".to_owned()
         }
