@@ -76,11 +76,26 @@ fn a_ring_that_must_not_exist_is_not_opened() {
 }
 
 #[test]
-fn a_ring_in_a_folder_that_is_not_there_is_not_found() {
+fn a_folder_that_is_not_there_is_named_as_what_is_missing() {
     let folder = Folder::new();
     let elsewhere = folder.path().join("missing");
-    refusal(ringshm::spsc::<Parcel>(NAME).directory(&elsewhere).producer(), "NotFound", "missing");
+    refusal(ringshm::spsc::<Parcel>(NAME).directory(&elsewhere).producer(), "Os", "see RINGSHM_DIR");
+    refusal(ringshm::spsc::<Parcel>(NAME).directory(&elsewhere).consumer(), "Os", "see RINGSHM_DIR");
     refusal(ringshm::names(&ringshm::Directory::new(&elsewhere)), "Os", "folder");
+}
+
+#[test]
+fn capacities_must_agree_only_where_both_sides_ask_for_one() {
+    let folder = Folder::for_leftovers();
+    leave_a_ring(&folder);
+    assert!(folder.spsc::<Parcel>(NAME).producer().is_ok(), "whatever there is");
+    assert!(folder.spsc::<Parcel>(NAME).capacity(7).producer().is_ok(), "rounded up to 8");
+    refusal(folder.spsc::<Parcel>(NAME).capacity(4).consumer(), "LayoutMismatch", "with capacity 4");
+    refusal(folder.spsc::<Parcel>(NAME).capacity(16).consumer(), "LayoutMismatch", "with capacity 16");
+    drop(folder.spsc::<Parcel>("by-default").producer().expect("a new ring"));
+    let of_default = folder.spsc::<Parcel>("by-default").producer().expect("the same").capacity() as u64;
+    assert!(folder.spsc::<Parcel>("by-default").capacity(8).producer().is_ok(), "it is large enough");
+    refusal(folder.spsc::<Parcel>("by-default").capacity(2 * of_default).producer(), "LayoutMismatch", "by default");
 }
 
 #[test]
@@ -104,10 +119,6 @@ fn a_ring_of_something_else_is_not_opened_and_the_refusal_says_what_it_is() {
     refuse(folder.spsc::<u64>(NAME).producer().map(drop), "expects spsc slots of u64 (8 bytes");
     refuse(folder.spsc::<[u8]>(NAME).producer().map(drop), "expects spsc records of [u8] (1 bytes");
     refuse(folder.spsc::<Parcel>(NAME).schema(5).consumer().map(drop), "schema 5");
-    refuse(folder.spsc::<Parcel>(NAME).capacity(16).consumer().map(drop), "with capacity 16");
-    // Another type of the same name and shape is told apart by its schema only; the same capacity, given or not, will do.
-    assert!(folder.spsc::<Parcel>(NAME).capacity(7).producer().is_ok(), "rounded up to 8");
-    assert!(folder.spsc::<Parcel>(NAME).producer().is_ok());
 }
 
 /// Changes the header of the ring at `path`, and mends its checksum.
