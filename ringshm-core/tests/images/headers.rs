@@ -1,6 +1,7 @@
 //! Objects of the wrong size, and headers that cannot be true.
 
-use crate::image::{Bed, HEADER, WAYS, Way, drain, put_word};
+use crate::drain;
+use crate::image::{Bed, HEADER, WAYS, Way, put_word};
 use crate::made;
 use ringshm_core::attach::remove;
 use ringshm_core::error::OpenError;

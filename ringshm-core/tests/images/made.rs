@@ -1,6 +1,7 @@
 //! Good images, made by the library itself: what the others are damaged copies of.
 
-use crate::image::{Bed, HEADER, WAYS, drain};
+use crate::drain;
+use crate::image::{Bed, HEADER, WAYS};
 use ringshm_core::open::Options;
 use ringshm_core::{Message, Peer};
 use std::fs::File;

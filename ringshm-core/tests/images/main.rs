@@ -11,11 +11,19 @@ mod headers;
 mod live;
 mod made;
 mod mutator;
+#[path = "../support/watch.rs"]
+mod watch;
 mod words;
 
-use image::{drain, forge};
+use image::forge;
 use proptest::prelude::{any, prop};
 use proptest::test_runner::Config;
+
+/// As the fuzz target does, and not for ever.
+fn drain(image: &[u8]) {
+    let _watch = watch::Watch::over("an image");
+    image::drain(image);
+}
 
 proptest::proptest! {
     #![proptest_config(Config { cases: 1500, failure_persistence: None, ..Config::default() })]

@@ -1,7 +1,9 @@
 //! The live words and the records of an image, damaged one bit or one word at a time before anybody opens it.
 
-use crate::image::{Bed, HEADER, PAD, TAG, WAYS, Watch, Way, drain, put_word};
+use crate::drain;
+use crate::image::{Bed, HEADER, PAD, TAG, WAYS, Way, put_word};
 use crate::made;
+use crate::watch::Watch;
 use core::mem::offset_of;
 use ringshm_core::Peer;
 use ringshm_core::error::{Fault, OpenError, TryRecvError, TrySendError};

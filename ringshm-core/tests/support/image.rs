@@ -5,8 +5,6 @@
 
 #[path = "folder.rs"]
 mod folder;
-#[path = "watch.rs"]
-mod watch;
 
 use folder::Folder;
 use ringshm_core::attach::{Existence, remove};
@@ -22,7 +20,6 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
-pub(crate) use watch::Watch;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of a header.
@@ -107,7 +104,6 @@ pub(crate) fn sealed(image: &[u8]) -> File {
 
 /// Looks at an image, takes each role of it as each kind of ring, receives, sends, and removes it.
 pub(crate) fn drain(image: &[u8]) {
-    let _watch = Watch::over("an image");
     let mut bed = Bed::new(image);
     for (way, trusts_peers) in [(Way::Named, false), (Way::Memfd, true)] {
         if let Ok(snapshot) = inspect(&bed.directory(), &bed.name) {
