@@ -2,6 +2,7 @@
 //!
 //! Run them with `cargo xtask loom`; without `--cfg loom` this crate is empty.
 #![cfg(loom)]
+#![allow(clippy::disallowed_types, reason = "counts executions, outside of what loom explores")]
 
 use ringshm_core::layout::Geometry;
 use ringshm_core::memory::Memory;

@@ -4,6 +4,7 @@
 //! which it finds the claim without the publication: one preemption away, and the very schedule in which crash recovery
 //! happens. loom 0.7 forgets it when the claimer has loaded both atomics first, as every lock-free queue does.
 #![cfg(loom)]
+#![allow(clippy::disallowed_types, reason = "counts executions, outside of what loom explores")]
 
 use loom::thread;
 use loom_tests::explore;
