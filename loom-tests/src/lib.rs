@@ -48,10 +48,10 @@ pub fn records(capacity: u64) -> Arc<Memory> {
 }
 
 /// Participants that wait by looking again and again.
-pub const SPINNING: Behaviour = Behaviour { wait: Wait::Spin, on_death: OnDeath::Disconnect, trusts_peers: false };
+pub const SPINNING: Behaviour = Behaviour::new(Wait::Spin, OnDeath::Disconnect);
 
 /// Participants that sleep at once.
-pub const PARKING: Behaviour = Behaviour { wait: Wait::Park, on_death: OnDeath::Disconnect, trusts_peers: false };
+pub const PARKING: Behaviour = Behaviour::new(Wait::Park, OnDeath::Disconnect);
 
 /// Runs `model` for a participant that lives for 0 steps, 1 step, and so on, until it lives through in every schedule. `model` is
 /// given the number of steps and says whether the participant died in this execution.

@@ -40,8 +40,26 @@ pub struct Behaviour {
     pub wait: Wait,
     /// What happens when the other side dies.
     pub on_death: OnDeath,
-    /// Whether guards may refer to shared memory: see the builder's `trust_peers`. Always so on the heap.
-    pub trusts_peers: bool,
+    /// Whether guards may refer to shared memory. Always so on the heap.
+    trusts_peers: bool,
+}
+
+impl Behaviour {
+    /// A participant that waits and bears the other side's death like this, and trusts nobody.
+    #[must_use]
+    pub const fn new(wait: Wait, on_death: OnDeath) -> Self {
+        Self { wait, on_death, trusts_peers: false }
+    }
+
+    /// Lets guards and loans refer to shared memory.
+    ///
+    /// # Safety
+    /// As long as the participant takes part, every process that can open the ring must keep its protocol.
+    #[must_use]
+    pub const unsafe fn trusting_peers(mut self) -> Self {
+        self.trusts_peers = true;
+        self
+    }
 }
 
 /// The least time between two probes of the peer's lock by one handle.

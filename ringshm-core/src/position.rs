@@ -5,16 +5,28 @@
 
 /// Whether `position` lies in `first..=last`, going forward from `first`.
 ///
-/// This is the one check that a cursor written by another process must pass: it has not gone back, and not beyond what
+/// This is the check that a cursor written by another process must pass: it has not gone back, and not beyond what
 /// the ring can hold.
 #[inline(always)]
 pub(crate) fn is_within(first: u64, position: u64, last: u64) -> bool {
     position.wrapping_sub(first) <= last.wrapping_sub(first)
 }
 
+/// Whether `position` is a multiple of `unit`, a power of two: the other check.
+#[inline(always)]
+pub(crate) fn is_whole(position: u64, unit: u64) -> bool {
+    position & (unit - 1) == 0
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_within;
+    use super::{is_whole, is_within};
+
+    #[test]
+    fn every_position_is_whole_in_ones_and_every_eighth_in_eights() {
+        assert!((0..20).all(|position| is_whole(position, 1)));
+        assert!((0..20).all(|position| is_whole(position, 8) == [0, 8, 16].contains(&position)));
+    }
 
     #[test]
     fn a_position_is_within_its_window_and_not_outside_even_across_the_wrap() {

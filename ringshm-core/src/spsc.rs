@@ -34,7 +34,7 @@
 use crate::endpoint::{Endpoint, Side};
 use crate::error::{Blocked, Fault, OpenError, Stop};
 use crate::ledger::Tally;
-use crate::position::is_within;
+use crate::position::{is_whole, is_within};
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
@@ -44,6 +44,8 @@ use ringshm_sync::time::Deadline;
 pub(crate) struct Producer {
     end: Endpoint,
     capacity: u64,
+    /// Cursors are multiples of it.
+    unit: u64,
     /// Everything before it is written. Private until published.
     tail: u64,
     /// Everything before it is published: the lane's cursor, which is never read back.
@@ -57,6 +59,8 @@ pub(crate) struct Producer {
 pub(crate) struct Consumer {
     end: Endpoint,
     capacity: u64,
+    /// Cursors are multiples of it.
+    unit: u64,
     /// Everything before it is handed out. Private until released.
     head: u64,
     /// Everything before it is released: the lane's cursor, which is never read back.
@@ -75,13 +79,13 @@ fn resume(end: &Endpoint) -> (u64, u64, u64) {
 }
 
 impl Producer {
-    /// Goes on where the last producer stopped publishing.
-    pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
+    /// Goes on where the last producer stopped publishing. Cursors are multiples of `unit`, a power of two.
+    pub(crate) fn resume(end: Endpoint, unit: u64) -> Result<Self, OpenError> {
         let (published, released, capacity) = resume(&end);
-        if !is_within(released, published, released.wrapping_add(capacity)) {
+        if !is_within(released, published, released.wrapping_add(capacity)) || !is_whole(published | released, unit) {
             return Err(OpenError::Corrupt { field: "producer cursor" });
         }
-        Ok(Self { end, capacity, tail: published, published, released })
+        Ok(Self { end, capacity, unit, tail: published, published, released })
     }
 
     /// Gives the position from which `units` may be written, if there is room for them.
@@ -177,7 +181,7 @@ impl Side for Producer {
         self.end.refuse_forked()?;
         // RELEASE: the consumer is done with everything before its cursor, so it may be overwritten.
         let released = self.end.peer().cursor.load(Acquire);
-        if !is_within(self.released, released, self.published) {
+        if !is_within(self.released, released, self.published) || !is_whole(released, self.unit) {
             return Err(Fault::Corrupt { field: "consumer cursor" }.into());
         }
         self.released = released;
@@ -195,13 +199,13 @@ impl Side for Producer {
 }
 
 impl Consumer {
-    /// Goes on where the last consumer stopped releasing.
-    pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
+    /// Goes on where the last consumer stopped releasing. Cursors are multiples of `unit`, a power of two.
+    pub(crate) fn resume(end: Endpoint, unit: u64) -> Result<Self, OpenError> {
         let (released, published, capacity) = resume(&end);
-        if !is_within(released, published, released.wrapping_add(capacity)) {
+        if !is_within(released, published, released.wrapping_add(capacity)) || !is_whole(published | released, unit) {
             return Err(OpenError::Corrupt { field: "consumer cursor" });
         }
-        Ok(Self { end, capacity, head: released, released, published })
+        Ok(Self { end, capacity, unit, head: released, released, published })
     }
 
     /// Gives the position from which `units` may be read, if they are published.
@@ -328,7 +332,8 @@ impl Consumer {
     fn refresh(&mut self) -> Result<(), Fault> {
         // PUBLISH: all bytes before the producer's cursor are visible.
         let published = self.end.peer().cursor.load(Acquire);
-        if !is_within(self.published, published, self.released.wrapping_add(self.capacity)) {
+        let last = self.released.wrapping_add(self.capacity);
+        if !is_within(self.published, published, last) || !is_whole(published, self.unit) {
             return Err(Fault::Corrupt { field: "producer cursor" });
         }
         self.published = published;

@@ -93,7 +93,8 @@ impl<M: Message + ?Sized> Builder<M> {
     /// descriptor) must keep its protocol: nobody writes what is lent to this side. Otherwise a reference changes under
     /// the feet of safe code.
     pub unsafe fn trust_peers(mut self) -> Self {
-        self.options.behaviour.trusts_peers = true;
+        // SAFETY: the caller promises the same.
+        self.options.behaviour = unsafe { self.options.behaviour.trusting_peers() };
         self
     }
 

@@ -42,10 +42,7 @@ struct Place {
 impl RecordConsumer {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let records = Records::new(&end);
-        let ring = spsc::Consumer::resume(end)?;
-        if ring.released() % record::HEADER != 0 {
-            return Err(OpenError::Corrupt { field: "consumer cursor" });
-        }
+        let ring = spsc::Consumer::resume(end, record::HEADER)?;
         let tally = ring.tally()?;
         Ok(Self { ring, records, tally, handed_out: 0, scratch: Vec::new() })
     }

@@ -44,10 +44,7 @@ struct Place {
 impl RecordProducer {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let records = Records::new(&end);
-        let ring = spsc::Producer::resume(end)?;
-        if ring.published() % record::HEADER != 0 {
-            return Err(OpenError::Corrupt { field: "producer cursor" });
-        }
+        let ring = spsc::Producer::resume(end, record::HEADER)?;
         let tally = ring.tally()?;
         Ok(Self { ring, records, tally, scratch: Vec::new() })
     }

@@ -31,7 +31,7 @@ pub struct Consumer<T> {
 impl<T: Payload> Consumer<T> {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let slots = Slots::new(&end);
-        Ok(Self { ring: spsc::Consumer::resume(end)?, slots, scratch: Box::new(T::new_zeroed()) })
+        Ok(Self { ring: spsc::Consumer::resume(end, 1)?, slots, scratch: Box::new(T::new_zeroed()) })
     }
 
     /// Receives a message if there is one. Never waits; makes no system call unless the producer sleeps, except that an empty

@@ -7,7 +7,7 @@
 
 use super::{Payload, Slots};
 use crate::endpoint::Endpoint;
-use crate::error::{OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
+use crate::error::{Blocked, OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
 use crate::lanes::Peer;
 use crate::spsc;
 use core::time::Duration;
@@ -34,7 +34,7 @@ pub struct Producer<T> {
 impl<T: Payload> Producer<T> {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let slots = Slots::new(&end);
-        Ok(Self { ring: spsc::Producer::resume(end)?, slots, scratch: Box::new(T::new_zeroed()) })
+        Ok(Self { ring: spsc::Producer::resume(end, 1)?, slots, scratch: Box::new(T::new_zeroed()) })
     }
 
     /// Sends a message if there is room. Never waits; makes no system call unless the consumer sleeps.
@@ -99,7 +99,10 @@ impl<T: Payload> Producer<T> {
         }
         if (self.ring.room() as usize) < messages.len() {
             // Look how far the consumer has come: all of the slice may fit.
-            let _ = self.ring.claim(messages.len() as u64);
+            match self.ring.claim(messages.len() as u64) {
+                Ok(_) | Err(Blocked::NotReady) => {}
+                Err(blocked) => return Err(blocked.into_try_send(())),
+            }
         }
         let mut position = self.ring.claim(1).map_err(|blocked| blocked.into_try_send(()))?;
         let count = messages.len().min(self.ring.room() as usize);
