@@ -38,7 +38,7 @@ fn expected_of(image: &[u8], lane: usize, capacity: u64, is_records: bool) -> Op
         (published, "producer cursor", "producer ledger"), //
         (released, "consumer cursor", "consumer ledger"),
     ][lane];
-    if published.wrapping_sub(released) > capacity || is_records && own % 8 != 0 {
+    if published.wrapping_sub(released) > capacity || is_records && (published | released) % 8 != 0 {
         return Some(cursor);
     }
     let is_marked = (0..2).any(|mark| word(image, ledger_at(lane, mark)) == own);
