@@ -1,11 +1,12 @@
 //! Who is alive: zombies, forks, other closers of the same file, other PID namespaces, and roles that are taken.
 //!
 //! # Safety
-//! `fork` is called by children that have one thread, `fcntl` and `_exit` with plain numbers and local values.
+//! `fork` is called by children whose only other thread waits for the end of the one that calls it; `fcntl` and `_exit` are
+//! called with plain numbers and local values.
 
 #![allow(unsafe_code, reason = "fork, POSIX locks and _exit have no safe form here")]
 
-use crate::support::{Folder, NAME, PARENT, Parcel, Process, Ring, record, report, until};
+use crate::support::{Folder, NAME, PARENT, Parcel, Process, Ring, die_with_parent, record, report, until};
 use ringshm::{
     Consumer, Directory, Fault, Name, OpenError, Producer, RecordConsumer, RecordProducer, RecvError, RecvTimeoutError,
     SendError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError,
@@ -126,7 +127,7 @@ fn a_role_is_taken_once_and_the_refusal_names_who_has_it() {
 
 /// Runs `child` in a forked copy of this process, and returns how it ended.
 fn in_fork(child: impl FnOnce()) -> ExitStatus {
-    // SAFETY: this process has one thread, so its copy may do what it likes.
+    // SAFETY: the other thread holds nothing that the copy could miss, see above.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
@@ -258,7 +259,7 @@ fn handles_that_come_through_a_fork_refuse_to_work_and_close_nothing() {
 
 /// Leaves a copy of this process that holds its file descriptions, until the parent of both hangs up.
 fn leave_a_fork_behind() -> String {
-    // SAFETY: this process has one thread, so its copy may do what it likes.
+    // SAFETY: the other thread holds nothing that the copy could miss, see above.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         // Not through `stdin()`, whose lock the command loop holds.
@@ -305,15 +306,21 @@ fn enter_namespace() -> String {
         // SAFETY: no file descriptors are unshared.
         unsafe { unshare_unsafe(flags) }
     };
-    if let Err(error) = enter(UnshareFlags::NEWPID).or_else(|_| enter(UnshareFlags::NEWUSER | UnshareFlags::NEWPID)) {
-        return format!("not allowed: {error}");
-    }
-    let mut copy = Command::new(std::env::current_exe().expect("a test binary knows its path"));
-    copy.args(std::env::args_os().skip(1)).env(PARENT, std::process::id().to_string());
-    let mut copy = copy.spawn().expect("a test binary can start itself");
-    report(&format!("inside {}", copy.id()));
-    let status = copy.wait().expect("it is a child");
-    std::process::exit(status.code().unwrap_or(1))
+    // In a fork, because a user namespace is for processes with one thread only.
+    let status = in_fork(|| {
+        die_with_parent();
+        let entered = enter(UnshareFlags::NEWPID).or_else(|_| enter(UnshareFlags::NEWUSER | UnshareFlags::NEWPID));
+        if let Err(error) = entered {
+            return report(&format!("not allowed: {error}"));
+        }
+        let mut copy = Command::new(std::env::current_exe().expect("a test binary knows its path"));
+        copy.args(std::env::args_os().skip(1)).env(PARENT, std::process::id().to_string());
+        let mut copy = copy.spawn().expect("a test binary can start itself");
+        report(&format!("inside {}", copy.id()));
+        copy.wait().expect("it is a child");
+    });
+    assert!(status.success(), "{status}");
+    std::process::exit(0)
 }
 
 /// A puppet in a PID namespace of its own, where it is process 1. `None` if that is not allowed here.

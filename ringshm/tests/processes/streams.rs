@@ -47,6 +47,27 @@ fn either_side_may_start_first_and_everything_arrives() {
 }
 
 #[test]
+fn a_parked_participant_sleeps_and_a_spinning_one_does_not() {
+    for carrier in Carrier::ALL {
+        let ring = Ring::named(carrier);
+        let (mut producer, mut consumer) = (ring.producer("spin"), ring.consumer("park"));
+        consumer.begin("recv 0 100");
+        assert!(consumer.sleeps());
+        until("the ring says so, too", || ring.snapshot().consumer.asleep);
+        producer.begin("send 0 200");
+        assert_eq!(consumer.hear(), "received 100");
+        for _ in 0..100 {
+            assert_eq!(producer.state(), 'R', "the ring is full");
+            assert!(!ring.snapshot().producer.asleep && !ring.snapshot().consumer.asleep);
+        }
+        assert_eq!(consumer.ask("recv 100 200"), "received 200");
+        assert_eq!(producer.hear(), "sent 200");
+        producer.finish();
+        consumer.finish();
+    }
+}
+
+#[test]
 fn a_memfd_whose_stream_has_ended_takes_the_next_one() {
     for carrier in Carrier::ALL {
         let ring = Ring::memfd(carrier);
@@ -63,8 +84,8 @@ fn a_memfd_whose_stream_has_ended_takes_the_next_one() {
 }
 
 /// A producer that sleeps because the ring is full, and a consumer that has received three messages.
-fn a_full_ring(ring: &Ring, options: &str) -> (Process, Process) {
-    let (mut producer, mut consumer) = (ring.producer(options), ring.consumer(""));
+fn a_full_ring(ring: &Ring) -> (Process, Process) {
+    let (mut producer, mut consumer) = (ring.producer(""), ring.consumer(""));
     producer.begin("send 0 100");
     assert_eq!(consumer.ask("recv 0 3"), "received 3");
     assert!(producer.sleeps());
@@ -74,7 +95,7 @@ fn a_full_ring(ring: &Ring, options: &str) -> (Process, Process) {
 #[test]
 fn a_consumer_killed_while_the_producer_sleeps_on_a_full_ring_disconnects_it() {
     Ring::each(|ring| {
-        let (mut producer, mut consumer) = a_full_ring(ring, "");
+        let (mut producer, mut consumer) = a_full_ring(ring);
         consumer.kill();
         let reply = producer.hear();
         let at: u64 = reply.strip_prefix("Disconnected at ").expect(&reply).parse().expect("a number");
@@ -90,13 +111,28 @@ fn a_consumer_killed_while_the_producer_sleeps_on_a_full_ring_disconnects_it() {
 }
 
 #[test]
-fn a_producer_that_awaits_a_successor_goes_on_with_the_next_consumer() {
+fn whoever_awaits_a_successor_is_not_disconnected_and_goes_on_with_it() {
     Ring::each(|ring| {
-        let (mut producer, mut consumer) = a_full_ring(ring, "await");
+        let (mut producer, mut consumer) = (ring.producer("await"), ring.consumer(""));
+        let mut sent = 0;
+        while producer.ask(&format!("try-send {sent}")) == "ok" {
+            sent += 1;
+        }
         consumer.kill();
+        // Long enough to look for the consumer some times.
+        assert_eq!(producer.ask(&format!("send-by {sent} 300")), "Timeout");
+        producer.begin(&format!("send {sent} 50"));
         assert!(producer.sleeps());
-        assert_eq!(ring.consumer("").ask("recv 3 100"), "received 100");
-        assert_eq!(producer.hear(), "sent 100");
+        let mut consumer = ring.consumer("await");
+        assert_eq!(consumer.ask("recv 0 50"), "received 50");
+        assert_eq!(producer.hear(), "sent 50");
+        producer.kill();
+        assert_eq!(consumer.ask("recv-by 300"), "Timeout");
+        consumer.begin("recv 50 60");
+        assert!(consumer.sleeps());
+        let (mut producer, sent) = ring.join("producer", "");
+        assert_eq!((sent, producer.ask("send 50 60").as_str()), (50, "sent 60"));
+        assert_eq!(consumer.hear(), "received 60");
     });
 }
 
@@ -121,6 +157,9 @@ fn what_a_killed_producer_had_sent_is_delivered_before_the_disconnection() {
         assert_eq!(producer.ask("send 0 3"), "sent 3");
         producer.kill();
         becomes(&mut consumer, "peer", &format!("Dead {{ pid: {} }}", producer.pid()));
+        assert_eq!(ring.count("producer"), 3, "its successor goes on where it stopped, not where the consumer is");
+        let (mut producer, _) = ring.join("producer", "");
+        producer.kill();
         assert_eq!(consumer.ask("recv 0 100"), "Disconnected at 3");
     });
 }

@@ -115,10 +115,17 @@ impl Process {
         state == 'S'
     }
 
-    /// The letter that stands for its state in `/proc`; X if it is gone.
+    /// The letter that stands for its state in `/proc`; X if it is gone. A process is as awake as its most wakeful thread: the
+    /// commands are obeyed by another one than the first.
     pub(crate) fn state(&self) -> char {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else { return 'X' };
+        let states = threads.filter_map(|thread| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            stat.rsplit_once(") ")?.1.chars().next()
+        });
+        let mut states: Vec<_> = states.collect();
+        states.sort_by_key(|state| "RDSTZX".find(*state));
+        states.first().copied().unwrap_or('X')
     }
 
     fn signal(&self, signal: Signal) {

@@ -10,7 +10,8 @@
 //! | `close`, `detach` | `ok` |
 //! | `remove NAME [force]` | `ok`, or the error's variant and text |
 //!
-//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `new`, `existing`.
+//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `new`,
+//! `existing`.
 
 use super::carrier::{Carried, variant};
 use super::process::{PARENT, REPORT};
@@ -206,6 +207,7 @@ fn choose<M: Carried + ?Sized>(builder: Builder<M>, option: &str) -> Builder<M> 
         ("schema", n) => builder.schema(number(n)),
         ("await", _) => builder.on_death(OnDeath::AwaitSuccessor),
         ("park", _) => builder.wait(Wait::Park),
+        ("spin", _) => builder.wait(Wait::Spin),
         ("new", _) => builder.existence(Existence::MustNotExist),
         ("existing", _) => builder.existence(Existence::MustExist),
         _ => panic!("unknown option: {option}"),
