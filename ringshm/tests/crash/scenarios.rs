@@ -46,7 +46,7 @@ pub(crate) fn a_producer_dies_creating(ring: &Ring, victim: &mut Victim) {
 }
 
 pub(crate) fn a_consumer_dies_creating(ring: &Ring, victim: &mut Victim) {
-    victim.joins(ring, "consumer", "");
+    victim.joins(ring, "consumer", "park");
     let (mut producer, sent);
     if ring.folder.entries().is_empty() {
         // It has died. The folder is looked at again once that is certain.
@@ -56,6 +56,7 @@ pub(crate) fn a_consumer_dies_creating(ring: &Ring, victim: &mut Victim) {
     } else {
         (producer, sent) = ring.join("producer", "await");
         victim.begin("recv 0 3 ack");
+        victim.sleeps();
         assert_eq!(producer.ask("send 0 3"), "sent 3");
         victim.ends_with("received 3");
         victim.does("detach", "ok");
