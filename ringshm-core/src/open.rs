@@ -6,6 +6,7 @@ use crate::error::OpenError;
 use crate::lanes::Role;
 use crate::memory::Memory;
 use crate::message::{Joined, Message, consumer_in, producer_in};
+use crate::os::segment::memory_free;
 use crate::os::{Directory, Name};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -90,7 +91,12 @@ impl Options {
     /// # Errors
     /// [`OpenError::NoSpace`] if it is larger than any machine.
     pub fn threads<M: Message + ?Sized>(&self) -> Result<(M::Producer, M::Consumer), OpenError> {
-        let memory = Memory::on_heap(self.wanted::<M>()?.geometry);
+        let geometry = self.wanted::<M>()?.geometry;
+        let free = memory_free();
+        if geometry.total > free {
+            return Err(OpenError::NoSpace { needed: geometry.total, free });
+        }
+        let memory = Memory::on_heap(geometry);
         Ok((producer_in::<M>(&memory, self.behaviour)?, consumer_in::<M>(&memory, self.behaviour)?))
     }
 }

@@ -129,7 +129,7 @@ impl Directory {
 
 /// Bytes of memory that the system can give away. Where no file system sets a limit, the kernel would not refuse a ring that
 /// is too large: it would take every page there is, and then kill somebody.
-fn memory_free() -> u64 {
+pub(crate) fn memory_free() -> u64 {
     let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let bytes_of = |field: &str| -> Option<u64> {
         let kilobytes = table.lines().find_map(|line| line.strip_prefix(field)?.strip_suffix("kB"))?;

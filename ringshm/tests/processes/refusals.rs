@@ -25,12 +25,10 @@ pub(super) fn command(words: &[&str]) -> Option<String> {
             setrlimit(Resource::Fsize, Rlimit { current: limit, maximum: limit }).expect("a lower limit");
             Some("ok".to_owned())
         }
-        ["memfd", capacity] => {
-            let capacity = capacity.parse().expect("a number");
-            Some(match ringshm::spsc::<u64>("test").capacity(capacity).memfd() {
-                Ok(_) => "ok".to_owned(),
-                Err(error) => format!("{}: {error}", variant(&error)),
-            })
+        [place @ ("memfd" | "threads"), capacity] => {
+            let ring = ringshm::spsc::<u64>("test").capacity(capacity.parse().expect("a number"));
+            let result = if place == "memfd" { ring.memfd().map(drop) } else { ring.threads().map(drop) };
+            Some(result.map_or_else(|error| format!("{}: {error}", variant(&error)), |()| "ok".to_owned()))
         }
         _ => None,
     }
@@ -305,16 +303,18 @@ fn a_ring_larger_than_its_file_system_is_not_made() {
 }
 
 #[test]
-fn a_memfd_larger_than_the_machine_is_not_made() {
+fn a_ring_larger_than_the_machine_is_not_made() {
     let folder = Folder::new();
     let mut process = Process::start(&folder);
     // Or else the kernel would look for the memory until it had killed somebody. This way, it is the process that asks.
     assert_eq!(process.ask(&format!("limit-files {}", 1 << 30)), "ok");
-    for capacity in [1_u64 << 42, 1 << 45] {
-        let reply = process.ask(&format!("memfd {capacity}"));
-        assert!(reply.starts_with("NoSpace: ") && reply.contains("ask for a smaller capacity"), "{reply}");
+    for place in ["memfd", "threads"] {
+        for capacity in [1_u64 << 42, 1 << 45] {
+            let reply = process.ask(&format!("{place} {capacity}"));
+            assert!(reply.starts_with("NoSpace: ") && reply.contains("ask for a smaller capacity"), "{reply}");
+        }
+        assert_eq!(process.ask(&format!("{place} 1024")), "ok");
     }
-    assert_eq!(process.ask("memfd 1024"), "ok");
     process.finish();
 }
 
