@@ -1,0 +1,126 @@
+//! What a rival must be able to do: the two ends of a channel, and how to make them.
+//!
+//! All calls wait, each rival in its own best way; [`Plan::wait`](crate::plan::Plan) is for those that leave the choice.
+//! Anything but success ends the run with a panic.
+
+use crate::message::{Check, Message};
+use crate::plan::Plan;
+use crate::records::RecordCheck;
+use anyhow::Result;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// The sending end of a channel of messages of fixed size.
+pub trait Sender<M> {
+    /// Sends a message.
+    fn send(&mut self, message: M);
+
+    /// Sends `count` messages, numbered from `first`, together if the rival can.
+    fn send_batch(&mut self, first: u64, count: usize);
+}
+
+/// The receiving end of a channel of messages of fixed size.
+pub trait Receiver<M> {
+    /// Receives a message.
+    fn recv(&mut self) -> M;
+
+    /// Receives at least one message, and those that come with it.
+    fn recv_batch(&mut self, check: &mut Check);
+}
+
+/// The sending end of a channel of records.
+pub trait RecordSender {
+    /// Sends a record.
+    fn send(&mut self, record: &[u8]);
+
+    /// Sends records, together if the rival can.
+    fn send_batch(&mut self, records: &[&[u8]]);
+}
+
+/// The receiving end of a channel of records.
+pub trait RecordReceiver {
+    /// Receives a record.
+    fn recv(&mut self, check: &mut RecordCheck);
+
+    /// Receives at least one record, and those that come with it.
+    fn recv_batch(&mut self, check: &mut RecordCheck);
+}
+
+/// A channel between two threads.
+pub trait Within {
+    /// Makes both ends.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)>;
+}
+
+/// A channel of records between two threads.
+pub trait RecordsWithin {
+    /// Makes both ends.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn pair(plan: &Plan) -> Result<(impl RecordSender + Send, impl RecordReceiver + Send)>;
+}
+
+/// What the two processes of a channel have from the process that started them.
+#[derive(Debug)]
+pub struct Link {
+    /// The descriptors that [`Across::link`] made.
+    pub files: Vec<File>,
+    /// A name that no other channel has, for rivals with names.
+    pub name: String,
+}
+
+impl Link {
+    /// Another handle on one of the descriptors.
+    ///
+    /// # Errors
+    /// If there are too many open files.
+    pub fn file(&self, index: usize) -> Result<File> {
+        Ok(self.files[index].try_clone()?)
+    }
+}
+
+/// A channel between two processes.
+pub trait Across {
+    /// Makes what both ends need, in the process that starts them.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn link<M: Message>(plan: &Plan) -> Result<Vec<OwnedFd>>;
+
+    /// The sending end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn sender<M: Message>(plan: &Plan, link: &Link) -> Result<impl Sender<M>>;
+
+    /// The receiving end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>>;
+}
+
+/// A channel of records between two processes.
+pub trait RecordsAcross {
+    /// Makes what both ends need, in the process that starts them.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn link(plan: &Plan) -> Result<Vec<OwnedFd>>;
+
+    /// The sending end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn sender(plan: &Plan, link: &Link) -> Result<impl RecordSender>;
+
+    /// The receiving end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn receiver(plan: &Plan, link: &Link) -> Result<impl RecordReceiver>;
+}

@@ -1,0 +1,39 @@
+//! Measures ringshm beside its rivals and beside what the hardware allows.
+//!
+//! | module | its subject |
+//! |---|---|
+//! | [`plan`] | what one run measures, as data |
+//! | [`rivals`] | who is measured, as data |
+//! | [`stream`], [`trip`], [`offered`], [`limits`] | how: throughput, round trips, latency at a given rate, the hardware's limits |
+//! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
+//! | [`stage`], [`control`], [`probe`] | one run: two pinned sides, the page they share, how far apart their cores are |
+//! | [`processes`] | a run from outside: its processes are started, awaited, and never survive |
+//! | [`suite`], [`summary`], [`table`] | all runs in interleaved rounds, and what they say |
+//!
+//! **The cores of a virtual machine move.** Two virtual CPUs may be hyper-threads of one core now and on two sockets a
+//! minute later, and throughput differs tenfold between the two. So each run measures before and after how long a cache line
+//! travels between its cores, and is labelled with it; runs whose labels differ are discarded, and figures of different labels are
+//! never mixed.
+
+#![allow(
+    clippy::disallowed_types,
+    reason = "what is measured here is never modelled: the control page and the bare limits use core's atomics themselves"
+)]
+
+pub mod channel;
+pub mod clock;
+pub mod control;
+pub mod limits;
+pub mod message;
+pub mod offered;
+pub mod plan;
+pub mod probe;
+pub mod processes;
+pub mod records;
+pub mod rivals;
+pub mod stage;
+pub mod stream;
+pub mod suite;
+pub mod summary;
+pub mod table;
+pub mod trip;

@@ -1,0 +1,148 @@
+//! What one run measures, as data: it travels to the processes that play it as JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// One run: who, what, how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The rival's name in [`crate::rivals::all`].
+    pub rival: String,
+    /// What is measured.
+    pub test: Test,
+    /// What is sent.
+    pub cargo: Cargo,
+    /// Slots of the channel, for those that count slots.
+    pub capacity: usize,
+    /// How a consumer waits, where the rival leaves the choice.
+    pub wait: Waiting,
+    /// Measured for as long, in seconds, after warming up.
+    pub seconds: f64,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Test {
+    /// Throughput, one way.
+    Stream {
+        /// Messages sent together; 1 is one by one.
+        batch: usize,
+    },
+    /// The time until the answer.
+    RoundTrip,
+    /// The time from when a message should have been sent until it is received.
+    Offered {
+        /// Messages in a second.
+        rate: f64,
+    },
+    /// Blocks copied into memory on one core and out of it on the other: nothing that copies is faster.
+    Copy,
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Cargo {
+    /// Messages of a fixed size in bytes: 8, 64, 256 or 1024.
+    Messages(usize),
+    /// Records that all have this size in bytes.
+    Records(usize),
+    /// Records of the sizes of a market-data feed: median 170 bytes, mean 265, up to 28 KB.
+    Feed,
+}
+
+/// How a consumer waits, where the rival leaves the choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waiting {
+    /// Spins for ever.
+    Spin,
+    /// Sleeps at once.
+    Park,
+    /// Spins for a while, then sleeps.
+    SpinThenPark,
+}
+
+impl Cargo {
+    /// The bytes of a message, on average.
+    #[must_use]
+    pub fn mean_size(&self) -> f64 {
+        match self {
+            Self::Messages(size) | Self::Records(size) => *size as f64,
+            Self::Feed => crate::records::Feed::market().mean(),
+        }
+    }
+
+    /// Bytes that a channel of `slots` such messages holds.
+    #[must_use]
+    pub fn bytes(&self, slots: usize) -> usize {
+        match self {
+            Self::Messages(size) => slots * size,
+            // With eight bytes for a length.
+            Self::Records(size) => slots * (size + 8),
+            Self::Feed => slots * 256,
+        }
+    }
+}
+
+impl core::fmt::Display for Cargo {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let size = |size: usize| {
+            if size >= 1 << 20 {
+                format!("{} MiB", size >> 20)
+            } else if size > 1024 {
+                format!("{} KiB", size >> 10)
+            } else {
+                format!("{size} B")
+            }
+        };
+        match self {
+            Self::Messages(bytes) => f.write_str(&size(*bytes)),
+            Self::Records(bytes) => write!(f, "records of {}", size(*bytes)),
+            Self::Feed => f.write_str("feed records"),
+        }
+    }
+}
+
+/// What a run found. Times in nanoseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How long a cache line travelled one way, before the run.
+    pub before: f64,
+    /// And after it.
+    pub after: f64,
+    /// What was measured.
+    pub reading: Reading,
+}
+
+/// What a run measured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reading {
+    /// Messages in a second: the median over windows of 5 to 50 µs. 0 for times.
+    pub rate: f64,
+    /// Messages in a second over the run, without windows in which a core was taken away. Far below the rate if the channel
+    /// works in bursts longer than a window.
+    pub sustained: f64,
+    /// Messages in a second over the whole run, whatever happened in it.
+    pub whole: f64,
+    /// A time: the median over windows for round trips, the median over messages otherwise. 0 for rates.
+    pub time: f64,
+    /// The distribution of the times.
+    pub spread: Option<Percentiles>,
+    /// The share of a core that the consumer used.
+    pub cpu: Option<f64>,
+}
+
+/// A distribution of times, in nanoseconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: f64,
+    /// One in ten is longer.
+    pub p90: f64,
+    /// One in a hundred is longer.
+    pub p99: f64,
+    /// One in a thousand is longer.
+    pub p999: f64,
+    /// None is longer.
+    pub max: f64,
+    /// How many were measured.
+    pub count: u64,
+}

@@ -1,0 +1,200 @@
+//! A run from outside: its processes are started, awaited for a limited time, and never survive.
+
+use crate::control::Shared;
+use crate::plan::{Outcome, Plan};
+use crate::rivals::{self, Kind};
+use crate::stage::{Casting, Role, Stage};
+use anyhow::{Context as _, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The hidden verb with which a process of a run is started.
+pub const VERB: &str = "play";
+
+/// A process that does not outlive this value.
+struct Player {
+    child: Child,
+    pidfd: OwnedFd,
+    is_over: bool,
+}
+
+impl Player {
+    fn start(casting: &Casting) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(VERB)
+            .arg(serde_json::to_string(casting)?)
+            .arg(std::process::id().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting a process of a run")?;
+        let pid = Pid::from_child(&child);
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { child, pidfd, is_over: false }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).context("opening a pidfd")
+            }
+        }
+    }
+
+    /// What it printed, if it is over and was successful.
+    fn finish(mut self) -> Result<String> {
+        let status = self.child.wait()?;
+        self.is_over = true;
+        let mut printed = String::new();
+        if let Some(output) = &mut self.child.stdout {
+            output.read_to_string(&mut printed)?;
+        }
+        if !status.success() {
+            bail!("a process of the run failed ({status})");
+        }
+        Ok(printed)
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// What the names of all runs begin with; then come the starter's process number, a dash, and the run's number.
+const PREFIX: &str = "ringshm-bench-";
+
+/// Removes what a rival left under the run's name, when the run is over and its processes are gone.
+struct Sweep<'a>(&'a str);
+
+impl Drop for Sweep<'_> {
+    fn drop(&mut self) {
+        sweep(|name| {
+            name.strip_prefix(self.0).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+        });
+    }
+}
+
+/// Removes what runs left whose starter was killed.
+pub fn sweep_old() {
+    sweep(|name| {
+        let starter =
+            name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse().ok());
+        let pid = starter.and_then(Pid::from_raw);
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+    });
+}
+
+/// Removes the files and folders for which `is_old` holds, from where rivals keep theirs.
+fn sweep(is_old: impl Fn(&str) -> bool) {
+    for folder in [Path::new("/dev/shm"), &std::env::temp_dir()] {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_str().is_some_and(&is_old) {
+                // Nobody is left to tell what could not be removed.
+                let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
+}
+
+/// Plays a run in processes of its own, and returns what it found.
+///
+/// `is_interrupted` is asked when a signal has arrived.
+///
+/// # Errors
+/// If a process fails or the run takes ten seconds longer than planned; nothing of it is left then.
+pub fn play(plan: &Plan, number: u64, is_interrupted: &dyn Fn() -> bool) -> Result<Outcome> {
+    let rival = rivals::named(&plan.rival)?;
+    let name = format!("{PREFIX}{}-{number}", std::process::id());
+    let control = Shared::create()?;
+    let links = rival.links(plan)?;
+    for file in links.iter().flatten().chain([&control]) {
+        // What is started from here on inherits it.
+        fcntl_setfd(file, FdFlags::empty())?;
+    }
+    let casting = |role| Casting {
+        plan: plan.clone(),
+        role,
+        control: control.as_raw_fd(),
+        channels: links.iter().map(|files| files.iter().map(OwnedFd::as_raw_fd).collect()).collect(),
+        name: name.clone(),
+    };
+    let _sweep = Sweep(&name);
+    let roles: &[Role] = match rival.kind {
+        Kind::Threads => &[Role::Both],
+        Kind::Processes => &[Role::Producer, Role::Consumer],
+    };
+    let players: Vec<Player> = roles.iter().map(|role| Player::start(&casting(*role))).collect::<Result<_>>()?;
+    // Only they have the ends of pipes and sockets now, so that a failing one is noticed by the other.
+    drop(links);
+    wait(&players, Duration::from_secs_f64(plan.seconds * 2.0 + 10.0), is_interrupted)?;
+    let mut outcome = None;
+    for player in players {
+        let printed = player.finish()?;
+        if !printed.is_empty() {
+            outcome = Some(serde_json::from_str(&printed).context("reading what a run found")?);
+        }
+    }
+    outcome.context("no process of the run printed what it found")
+}
+
+/// Waits until all are over, or one of them has failed for a second.
+fn wait(players: &[Player], at_most: Duration, is_interrupted: &dyn Fn() -> bool) -> Result<()> {
+    let mut end = Instant::now() + at_most;
+    let mut running: Vec<&Player> = players.iter().collect();
+    while !running.is_empty() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("a run did not end in time");
+        }
+        let mut polled: Vec<PollFd<'_>> =
+            running.iter().map(|player| PollFd::from_borrowed_fd(player.pidfd.as_fd(), PollFlags::IN)).collect();
+        let limit = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut polled, Some(&limit)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("waiting for a run"),
+        }
+        if is_interrupted() {
+            bail!("interrupted");
+        }
+        let over: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
+        if over.contains(&true) {
+            // The others end with it; one that lost its partner never does.
+            end = end.min(Instant::now() + Duration::from_secs(1));
+        }
+        let mut over = over.into_iter();
+        running.retain(|_| !over.next().unwrap_or(false));
+    }
+    Ok(())
+}
+
+/// What a process that [`play`] started does: its part, and then it prints what it found.
+///
+/// # Errors
+/// Whatever the rival reports.
+pub fn take_part(casting: &str, parent: &str) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid().map(|pid| pid.as_raw_nonzero().get().to_string()).as_deref() != Some(parent) {
+        bail!("the process that started this one is gone");
+    }
+    // A thread that panics would leave the other one spinning.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(101);
+    }));
+    let casting: Casting = serde_json::from_str(casting).context("reading the casting")?;
+    let rival = rivals::named(&casting.plan.rival)?;
+    if let Some(outcome) = rival.run(&Stage::enter(casting)?)? {
+        println!("{}", serde_json::to_string(&outcome)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! How a producer waits that found its channel full.
+//!
+//! One that looks again at once takes the cache line away from the consumer for every slot that becomes free: the worst case of most
+//! rings. Where a rival leaves the choice, it is measured with one pause between looks and with many, and may be judged by the better.
+
+/// How often a producer pauses between two looks at a full channel. A pause takes some twenty nanoseconds.
+pub(super) trait Pausing: Send {
+    const PAUSES: u32;
+}
+
+/// Looks again at once.
+pub(super) struct Eager;
+
+impl Pausing for Eager {
+    const PAUSES: u32 = 1;
+}
+
+/// Leaves the consumer alone for a while: a few microseconds, in which some hundred slots become free.
+pub(super) struct Patient;
+
+impl Pausing for Patient {
+    const PAUSES: u32 = 128;
+}
+
+/// Tries until it works, and pauses between.
+#[inline(always)]
+pub(super) fn until<P: Pausing, T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        for _ in 0..P::PAUSES {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+/// Sends until it is accepted. An attempt that fails gives the message back.
+#[inline(always)]
+pub(super) fn until_sent<P: Pausing, M>(message: M, mut attempt: impl FnMut(M) -> Result<(), M>) {
+    let mut left = Some(message);
+    until::<P, ()>(|| {
+        left = attempt(left.take()?).err();
+        left.is_none().then_some(())
+    });
+}

@@ -1,0 +1,209 @@
+//! ringshm itself: its blocking calls, its `try_` calls in spin loops, and its iterator.
+
+use crate::channel::{
+    Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, RecordsWithin, Sender, Within,
+};
+use crate::message::{Check, Message};
+use crate::plan::{Plan, Waiting};
+use crate::records::RecordCheck;
+use anyhow::Result;
+use core::marker::PhantomData;
+use ringshm::{Builder, Consumer, Producer, RecordConsumer, RecordProducer, TryRecvError, TrySendError, Wait};
+use std::os::fd::OwnedFd;
+
+/// Rings, used in the style `S`.
+pub(super) struct Rings<S>(PhantomData<S>);
+
+/// How single messages are sent and received.
+pub(super) trait Style: Send {
+    fn send<M: Message>(to: &mut Producer<M>, message: M);
+    fn recv<M: Message>(from: &mut Consumer<M>) -> M;
+}
+
+/// `send` and `recv`.
+pub(super) struct Blocking;
+
+/// `try_send` and `try_recv`, over and over.
+pub(super) struct Trying;
+
+/// `send` and `iter`.
+pub(super) struct Iter;
+
+impl Style for Blocking {
+    #[inline(always)]
+    fn send<M: Message>(to: &mut Producer<M>, message: M) {
+        to.send(message).expect("the consumer lives");
+    }
+
+    #[inline(always)]
+    fn recv<M: Message>(from: &mut Consumer<M>) -> M {
+        from.recv().expect("the producer lives")
+    }
+}
+
+impl Style for Trying {
+    #[inline(always)]
+    fn send<M: Message>(to: &mut Producer<M>, message: M) {
+        let mut message = message;
+        loop {
+            match to.try_send(message) {
+                Ok(()) => return,
+                Err(TrySendError::Full(same)) => message = same,
+                Err(other) => panic!("the consumer lives: {other}"),
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    #[inline(always)]
+    fn recv<M: Message>(from: &mut Consumer<M>) -> M {
+        loop {
+            match from.try_recv() {
+                Ok(message) => return message,
+                Err(TryRecvError::Empty) => core::hint::spin_loop(),
+                Err(other) => panic!("the producer lives: {other}"),
+            }
+        }
+    }
+}
+
+impl Style for Iter {
+    #[inline(always)]
+    fn send<M: Message>(to: &mut Producer<M>, message: M) {
+        to.send(message).expect("the consumer lives");
+    }
+
+    #[inline(always)]
+    fn recv<M: Message>(from: &mut Consumer<M>) -> M {
+        from.iter().next().expect("the producer lives")
+    }
+}
+
+struct End<S, E>(E, PhantomData<S>);
+
+impl<S, E> End<S, E> {
+    fn new(end: E) -> Self {
+        Self(end, PhantomData)
+    }
+}
+
+struct BatchEnd<S, M>(Producer<M>, Vec<M>, PhantomData<S>);
+
+impl<S: Style, M: Message> Sender<M> for BatchEnd<S, M> {
+    #[inline(always)]
+    fn send(&mut self, message: M) {
+        S::send(&mut self.0, message);
+    }
+
+    #[inline]
+    fn send_batch(&mut self, first: u64, count: usize) {
+        self.1.clear();
+        self.1.extend((0..count as u64).map(|index| M::numbered(first + index)));
+        self.0.send_slice(&self.1).expect("the consumer lives");
+    }
+}
+
+impl<S: Style, M: Message> Receiver<M> for End<S, Consumer<M>> {
+    #[inline(always)]
+    fn recv(&mut self) -> M {
+        S::recv(&mut self.0)
+    }
+
+    #[inline]
+    fn recv_batch(&mut self, check: &mut Check) {
+        for message in self.0.drain().expect("the producer lives") {
+            check.see(&message);
+        }
+    }
+}
+
+impl RecordSender for RecordProducer {
+    #[inline(always)]
+    fn send(&mut self, record: &[u8]) {
+        RecordProducer::send(self, record).expect("the consumer lives");
+    }
+
+    #[inline]
+    fn send_batch(&mut self, records: &[&[u8]]) {
+        self.send_slice(records).expect("the consumer lives");
+    }
+}
+
+impl RecordReceiver for End<Vec<u8>, (RecordConsumer, Vec<u8>)> {
+    #[inline(always)]
+    fn recv(&mut self, check: &mut RecordCheck) {
+        self.0.0.recv(&mut self.0.1).expect("the producer lives");
+        check.see(&self.0.1);
+    }
+
+    #[inline]
+    fn recv_batch(&mut self, check: &mut RecordCheck) {
+        let mut records = self.0.0.drain().expect("the producer lives");
+        while let Some(record) = records.next().expect("the ring is sound") {
+            check.see(record);
+        }
+    }
+}
+
+fn messages<M: Message>(plan: &Plan) -> Builder<M> {
+    ringshm::spsc::<M>("bench").capacity(plan.capacity as u64)
+}
+
+fn records(plan: &Plan) -> Builder<[u8]> {
+    // A record may take at most half of its ring, and the longest one of the feed has 28 KB.
+    let bytes = plan.cargo.bytes(plan.capacity).max(1 << 16);
+    ringshm::spsc::<[u8]>("bench").capacity(bytes as u64)
+}
+
+/// How the consumer waits; a producer always spins, so that it does not become the bottleneck.
+fn wait(plan: &Plan) -> Wait {
+    match plan.wait {
+        Waiting::Spin => Wait::Spin,
+        Waiting::Park => Wait::Park,
+        Waiting::SpinThenPark => Wait::default(),
+    }
+}
+
+impl<S: Style> Within for Rings<S> {
+    fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
+        let (to, from) = messages::<M>(plan).wait(wait(plan)).threads()?;
+        Ok((BatchEnd(to, Vec::new(), PhantomData::<S>), End::<S, _>::new(from)))
+    }
+}
+
+impl<S> RecordsWithin for Rings<S> {
+    fn pair(plan: &Plan) -> Result<(impl RecordSender + Send, impl RecordReceiver + Send)> {
+        let (to, from) = records(plan).wait(wait(plan)).threads()?;
+        Ok((to, End::new((from, Vec::new()))))
+    }
+}
+
+impl<S: Style> Across for Rings<S> {
+    fn link<M: Message>(plan: &Plan) -> Result<Vec<OwnedFd>> {
+        Ok(vec![messages::<M>(plan).memfd()?])
+    }
+
+    fn sender<M: Message>(_plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
+        let ring = ringshm::spsc::<M>("").wait(Wait::Spin).producer_of(&link.files[0])?;
+        Ok(BatchEnd(ring, Vec::new(), PhantomData::<S>))
+    }
+
+    fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {
+        Ok(End::<S, _>::new(ringshm::spsc::<M>("").wait(wait(plan)).consumer_of(&link.files[0])?))
+    }
+}
+
+impl<S> RecordsAcross for Rings<S> {
+    fn link(plan: &Plan) -> Result<Vec<OwnedFd>> {
+        Ok(vec![records(plan).memfd()?])
+    }
+
+    fn sender(_plan: &Plan, link: &Link) -> Result<impl RecordSender> {
+        Ok(ringshm::spsc::<[u8]>("").wait(Wait::Spin).producer_of(&link.files[0])?)
+    }
+
+    fn receiver(plan: &Plan, link: &Link) -> Result<impl RecordReceiver> {
+        let from = ringshm::spsc::<[u8]>("").wait(wait(plan)).consumer_of(&link.files[0])?;
+        Ok(End::new((from, Vec::new())))
+    }
+}

@@ -1,0 +1,54 @@
+//! rtrb: `push` and `pop`, and chunks that are filled and read in place.
+
+use super::pausing::{Eager, Pausing, until, until_sent};
+use crate::channel::{Receiver, Sender, Within};
+use crate::message::{Check, Message};
+use crate::plan::Plan;
+use anyhow::Result;
+use core::marker::PhantomData;
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+
+/// rtrb.
+pub(super) struct Rtrb<P>(PhantomData<P>);
+
+struct To<P, M>(Producer<M>, PhantomData<P>);
+
+impl<P: Pausing, M: Message> Sender<M> for To<P, M> {
+    #[inline(always)]
+    fn send(&mut self, message: M) {
+        until_sent::<P, M>(message, |message| self.0.push(message).map_err(|PushError::Full(same)| same));
+    }
+
+    #[inline]
+    fn send_batch(&mut self, first: u64, count: usize) {
+        until::<P, _>(|| {
+            let chunk = self.0.write_chunk_uninit(count).ok()?;
+            Some(chunk.fill_from_iter((first..).map(M::numbered)))
+        });
+    }
+}
+
+impl<M: Message> Receiver<M> for Consumer<M> {
+    #[inline(always)]
+    fn recv(&mut self) -> M {
+        until::<Eager, _>(|| self.pop().ok())
+    }
+
+    #[inline]
+    fn recv_batch(&mut self, check: &mut Check) {
+        let ready = until::<Eager, _>(|| Some(self.slots()).filter(|ready| *ready > 0));
+        let chunk = self.read_chunk(ready).expect("as many are ready");
+        let (first, second) = chunk.as_slices();
+        for message in first.iter().chain(second) {
+            check.see(message);
+        }
+        chunk.commit_all();
+    }
+}
+
+impl<P: Pausing> Within for Rtrb<P> {
+    fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
+        let (to, from) = RingBuffer::<M>::new(plan.capacity);
+        Ok((To(to, PhantomData::<P>), from))
+    }
+}

@@ -1,0 +1,192 @@
+//! All runs, as data: groups of runs that are compared with each other, each with its capacity and its limit.
+
+use crate::plan::{Cargo, Plan, Test, Waiting};
+use crate::rivals::{self, Kind, Rival, Side};
+use serde::{Deserialize, Serialize};
+
+/// Runs that are compared with each other, in interleaved rounds.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What they have in common.
+    pub title: Title,
+    /// One for each line of the table.
+    pub plans: Vec<Plan>,
+}
+
+/// What the runs of a group have in common. The plots find their figures by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Title {
+    /// What is measured.
+    pub topic: Topic,
+    /// Between threads, else between processes.
+    pub threads: bool,
+    /// What is sent.
+    pub cargo: Cargo,
+    /// Messages sent together.
+    pub batch: usize,
+    /// Slots.
+    pub capacity: usize,
+    /// Messages offered in a second, or 0.
+    pub rate: f64,
+    /// Consumers sleep.
+    pub sleeping: bool,
+}
+
+/// The questions that the suite answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Topic {
+    /// How many messages go through?
+    Throughput,
+    /// And through rings of this and that size?
+    RingSize,
+    /// How long is a round trip?
+    RoundTrip,
+    /// How late is a message at an offered rate, depending on how one waits?
+    Waiting,
+    /// How fast is a bare copy through shared memory?
+    Copy,
+}
+
+impl core::fmt::Display for Title {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let whom = if self.threads { "threads" } else { "processes" };
+        let cargo = self.cargo;
+        match self.topic {
+            Topic::Throughput if self.batch == 1 => write!(f, "throughput, {whom}, {cargo}, one by one"),
+            Topic::Throughput => write!(f, "throughput, {whom}, {cargo}, batches of {}", self.batch),
+            Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
+            Topic::RoundTrip if self.sleeping => write!(f, "round trip, {whom}, {cargo}, sleeping"),
+            Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
+            Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
+            Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
+        }
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Only the essential groups, and shorter runs.
+    pub quick: bool,
+    /// Only groups whose title contains this.
+    pub only: Option<String>,
+    /// The libraries beside ringshm and the limits.
+    pub rivals: bool,
+    /// Slots of the channels.
+    pub capacity: usize,
+}
+
+/// Offered messages in a second.
+const RATES: [f64; 6] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6];
+
+/// The groups to be measured.
+#[must_use]
+pub fn groups(options: &Options) -> Vec<Group> {
+    let rivals: Vec<Rival> =
+        rivals::all().into_iter().filter(|rival| options.rivals || rival.side != Side::Theirs).collect();
+    let seconds = if options.quick { 0.05 } else { 0.1 };
+    let suite = Suite { rivals, seconds, capacity: options.capacity };
+    let mut groups = Vec::new();
+    let sizes: &[usize] = if options.quick { &[8, 64] } else { &[8, 64, 256, 1024] };
+    for kind in [Kind::Threads, Kind::Processes] {
+        for batch in [1, 64] {
+            groups.extend(sizes.iter().map(|size| suite.throughput(kind, Cargo::Messages(*size), batch)));
+        }
+        for size in [8, 64] {
+            groups.push(suite.round_trip(kind, size, false));
+        }
+    }
+    groups.extend([8, 64].map(|size| suite.round_trip(Kind::Processes, size, true)));
+    groups.push(suite.throughput(Kind::Processes, Cargo::Records(1 << 16), 1));
+    groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
+    if !options.quick {
+        groups.push(suite.throughput(Kind::Threads, Cargo::Records(1 << 16), 1));
+        groups.push(suite.throughput(Kind::Threads, Cargo::Feed, 64));
+        for kind in [Kind::Threads, Kind::Processes] {
+            groups.push(suite.throughput(kind, Cargo::Feed, 1));
+            groups.extend([8, 64, 256, 1024].map(|size| suite.throughput(kind, Cargo::Records(size), 1)));
+            groups.extend([8, 64, 256, 1024].map(|size| suite.throughput(kind, Cargo::Records(size), 64)));
+        }
+        groups.extend((3..=10).map(|power| suite.ring_size(1 << (2 * power))));
+        groups.extend(RATES.map(|rate| suite.waiting(rate)));
+        groups.extend([1 << 16, 1 << 20].map(|size| suite.copy(size)));
+    }
+    groups.retain(|group| {
+        let is_asked_for = options.only.as_ref().is_none_or(|only| {
+            let title = group.title.to_string();
+            only.split_whitespace().all(|word| title.contains(word))
+        });
+        is_asked_for && !group.plans.is_empty()
+    });
+    groups
+}
+
+struct Suite {
+    rivals: Vec<Rival>,
+    seconds: f64,
+    capacity: usize,
+}
+
+impl Suite {
+    fn title(&self, topic: Topic, kind: Kind, cargo: Cargo) -> Title {
+        let threads = kind == Kind::Threads;
+        Title { topic, threads, cargo, batch: 1, capacity: self.capacity, rate: 0.0, sleeping: false }
+    }
+
+    fn plan(&self, rival: &str, test: Test, title: &Title, wait: Waiting) -> Plan {
+        let (rival, capacity) = (rival.to_owned(), title.capacity);
+        Plan { rival, test, cargo: title.cargo, capacity, wait, seconds: self.seconds }
+    }
+
+    /// Those of a kind who can carry this, in their order.
+    fn players(&self, kind: Kind, cargo: Cargo) -> impl Iterator<Item = &Rival> {
+        self.rivals.iter().filter(move |rival| rival.side != Side::Limit && rival.kind == kind && rival.carries(cargo))
+    }
+
+    fn throughput(&self, kind: Kind, cargo: Cargo, batch: usize) -> Group {
+        let mut title = Title { batch, ..self.title(Topic::Throughput, kind, cargo) };
+        if matches!(cargo, Cargo::Records(1024..)) {
+            // A mebibyte under way, as slots of messages have.
+            title.capacity = (1 << 20) / cargo.bytes(1);
+        }
+        let players = self.players(kind, cargo).filter(|rival| batch == 1 || rival.batches);
+        let plans = players.map(|rival| self.plan(rival.name, Test::Stream { batch }, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
+    }
+
+    fn ring_size(&self, capacity: usize) -> Group {
+        let cargo = Cargo::Messages(64);
+        let title = Title { capacity, ..self.title(Topic::RingSize, Kind::Processes, cargo) };
+        let players = self.rivals.iter().filter(|rival| ["ringshm", "ringshm threads", "rtrb"].contains(&rival.name));
+        let plans = players.map(|rival| self.plan(rival.name, Test::Stream { batch: 1 }, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
+    }
+
+    fn round_trip(&self, kind: Kind, size: usize, sleeping: bool) -> Group {
+        let title = Title { sleeping, ..self.title(Topic::RoundTrip, kind, Cargo::Messages(size)) };
+        let wait = if sleeping { Waiting::Park } else { Waiting::Spin };
+        let is_in = |rival: &&Rival| match rival.side {
+            Side::Ours => !sleeping || rival.waits,
+            Side::Theirs => rival.takes_turns == sleeping,
+            Side::Limit => unreachable!("limits do not play"),
+        };
+        let mut plans: Vec<Plan> = (self.players(kind, title.cargo).filter(is_in))
+            .map(|rival| self.plan(rival.name, Test::RoundTrip, &title, wait))
+            .collect();
+        let limits: &[&str] = if sleeping { &["futex"] } else { &["two lines", "one line"] };
+        plans.extend(limits.iter().map(|limit| self.plan(limit, Test::RoundTrip, &title, wait)));
+        Group { plans, title }
+    }
+
+    fn waiting(&self, rate: f64) -> Group {
+        let title = Title { rate, ..self.title(Topic::Waiting, Kind::Processes, Cargo::Messages(64)) };
+        let plans = [Waiting::Spin, Waiting::Park, Waiting::SpinThenPark]
+            .map(|wait| self.plan("ringshm", Test::Offered { rate }, &title, wait));
+        Group { plans: plans.to_vec(), title }
+    }
+
+    fn copy(&self, size: usize) -> Group {
+        let title = self.title(Topic::Copy, Kind::Processes, Cargo::Records(size));
+        Group { plans: vec![self.plan("memcpy", Test::Copy, &title, Waiting::Spin)], title }
+    }
+}

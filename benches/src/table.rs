@@ -1,0 +1,74 @@
+//! The summary as a table for people.
+
+use crate::suite::Topic;
+use crate::summary::{Row, Section};
+use core::fmt::Write as _;
+
+/// A table of all sections.
+#[must_use]
+pub fn of(sections: &[Section]) -> String {
+    let mut table = String::new();
+    for section in sections {
+        let _ = writeln!(table, "\n{} [{}, {:.0} ns]", section.title, section.state, section.distance);
+        let is_time = matches!(section.title.topic, Topic::RoundTrip | Topic::Waiting);
+        let columns = if is_time { "p99     p99.9       max    cpu" } else { "GB/s" };
+        let _ = writeln!(
+            table,
+            "  {:<26}{:>11}{:>22}{:>4}{:>10}{:>10}   {columns}",
+            "", "median", "range", "n", "x rival", "x limit"
+        );
+        for row in &section.lines {
+            let _ = writeln!(table, "{}", line(row, is_time, section.title.cargo.mean_size()));
+        }
+    }
+    table
+}
+
+fn line(row: &Row, is_time: bool, size: f64) -> String {
+    let value = |value: f64| if is_time { time(value) } else { rate(value) };
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+    let range = format!("{} .. {}", value(row.range.0), value(row.range.1));
+    let mut line = format!(
+        "  {:<26}{:>11}{range:>22}{:>4}{:>10}{:>10}   ",
+        row.name,
+        value(row.median),
+        row.rounds,
+        ratio(row.to_rival),
+        ratio(row.to_limit),
+    );
+    if let Some(spread) = &row.spread {
+        let _ = write!(line, "{:<8}{:<10}{:<10}", time(spread.p99), time(spread.p999), time(spread.max));
+        if let Some(cpu) = row.cpu {
+            let _ = write!(line, "{:3.0} %", cpu * 100.0);
+        }
+    } else {
+        let _ = write!(line, "{:.2}", row.median * size / 1e9);
+        if row.sustained * 1.3 < row.median {
+            let _ = write!(line, "  in bursts: {} over whole runs", rate(row.sustained));
+        }
+    }
+    line
+}
+
+/// A rate, as people write it.
+#[must_use]
+pub fn rate(rate: f64) -> String {
+    match rate {
+        1e8.. => format!("{:.0} M/s", rate / 1e6),
+        1e6.. => format!("{:.1} M/s", rate / 1e6),
+        1e3.. => format!("{:.0} k/s", rate / 1e3),
+        _ => format!("{rate:.0} /s"),
+    }
+}
+
+/// A time in nanoseconds, as people write it.
+#[must_use]
+pub fn time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        1e7.. => format!("{:.0} ms", nanoseconds / 1e6),
+        1e6.. => format!("{:.1} ms", nanoseconds / 1e6),
+        1e4.. => format!("{:.0} us", nanoseconds / 1e3),
+        1e3.. => format!("{:.1} us", nanoseconds / 1e3),
+        _ => format!("{nanoseconds:.0} ns"),
+    }
+}
