@@ -14,7 +14,7 @@ mod victim;
 use scenarios::Scenario;
 use std::collections::BTreeSet;
 use std::path::Path;
-use support::{Carrier, Ring};
+use support::{Carrier, Folder, Ring};
 use victim::{Plan, Victim};
 
 /// Not a test: what a child process does. See [`support`].
@@ -73,12 +73,12 @@ const LATER_VISITS: [u32; 3] = [2, 3, 8];
 
 /// Runs a scenario with a victim that lives, and returns the points that it passed, in order.
 fn points_of(scenario: Scenario, ring: &Ring) -> Vec<String> {
-    let log = std::env::temp_dir().join(format!("ringshm-crash-log-{}-{:p}", std::process::id(), ring));
+    let elsewhere = Folder::for_leftovers();
+    let log = elsewhere.path().join("log");
     let mut victim = Victim::start(ring, Plan::Log(&log));
     scenario(ring, &mut victim);
     assert!(!victim.was_killed(), "nobody killed it");
     let points = std::fs::read_to_string(&log).expect("the victim wrote it");
-    std::fs::remove_file(&log).expect("it is there");
     points.lines().map(str::to_owned).collect()
 }
 
