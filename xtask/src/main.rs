@@ -2,6 +2,7 @@
 //!
 //! README.md, CONTRIBUTING.md and CI call these same verbs.
 
+mod bench;
 mod edges;
 mod leftovers;
 mod lexer;
@@ -52,6 +53,8 @@ enum Verb {
     },
     /// Is every memory ordering needed? Takes one away at a time; the models must notice
     Weaken(weaken::Options),
+    /// How fast is it? Beside its rivals, and beside what the hardware allows
+    Bench(bench::Options),
     /// Does hostile input do harm? Fuzzes the parser of segment images
     Fuzz {
         /// For how long
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Loom { filter, arguments } => loom(&root, filter.as_deref(), &arguments),
         Verb::Edges { list } => edges::run(&root, list),
         Verb::Weaken(options) => weaken::run(&root, &options),
+        Verb::Bench(options) => bench::bench(&root, &options),
         Verb::Fuzz { seconds } => fuzz(&root, seconds),
     });
     match result {

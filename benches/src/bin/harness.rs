@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ringshm_benches::probe::State;
 use ringshm_benches::suite::{self, Group, Options};
 use ringshm_benches::summary::{Run, Section, sections};
-use ringshm_benches::{processes, rivals, table};
+use ringshm_benches::{plot, processes, rivals, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +42,9 @@ struct Arguments {
     /// Write what was found to this file
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Draw plots into this folder
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
 /// A run in which the cores moved is tried again so often.
@@ -108,6 +111,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&all)?)
             .with_context(|| format!("writing {}", path.display()))?;
+    }
+    if let Some(folder) = &arguments.plots {
+        println!("{}: {}", folder.display(), plot::draw(&all, folder)?.join(", "));
     }
     Ok(())
 }
