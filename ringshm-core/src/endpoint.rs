@@ -88,6 +88,9 @@ impl Endpoint {
     /// A participant that has joined `memory` in `role`.
     pub(crate) fn new(memory: Arc<Memory>, role: Role, behaviour: Behaviour) -> Self {
         let light = Light::register();
+        if behaviour.wait == Wait::Park {
+            memory.presence(role).bell.ask_for_fences();
+        }
         let own = NonNull::from(memory.lane_of(role));
         let peer = NonNull::from(memory.lane_of(role.peer()));
         Self {

@@ -42,9 +42,14 @@
 //! | producer killed before its call to send returned | is sent whole, or not at all |
 //! | producer killed after | is delivered |
 //! | consumer killed before it released the message | is delivered again, to the next consumer |
+//! | consumer killed after | is gone: `recv` releases when it returns, a guard when it is dropped |
 //! | either side stopped (`SIGSTOP`) for any time | waits: a stopped process is not taken for dead |
 //! | both sides finished, everything received | the ring is removed |
 //! | both sides finished, something not received | the ring stays for a later consumer, or [`remove`] |
+
+//!
+//! So a message that must not be lost between receiving and processing it is received through a guard (`recv_ref`, `drain`) that
+//! is dropped when the work is done.
 
 mod builder;
 

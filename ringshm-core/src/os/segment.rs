@@ -358,18 +358,23 @@ fn allocate(file: &OwnedFd, size: u64, free: u64) -> Result<(), OpenError> {
     if size > free || i64::try_from(size).is_err() {
         return Err(no_space());
     }
-    loop {
-        match fallocate(file, FallocateFlags::empty(), 0, size) {
-            Ok(()) => {
-                crash::point("segment.allocated");
-                return Ok(());
-            }
+    let mut done = 0;
+    while done < size {
+        let step = (size - done).min(ALLOCATION_STEP);
+        match fallocate(file, FallocateFlags::empty(), done, step) {
+            Ok(()) => done += step,
             Err(Errno::INTR) => {}
             Err(Errno::NOSPC | Errno::FBIG | Errno::NOMEM) => return Err(no_space()),
             Err(errno) => return Err(os("allocating shared memory (fallocate)")(errno)),
         }
     }
+    crash::point("segment.allocated");
+    Ok(())
 }
+
+/// Bytes allocated by one call: an interrupted call starts from its beginning, and a timer that ticks must not keep a large ring
+/// from ever being done.
+const ALLOCATION_STEP: u64 = 16 << 20;
 
 fn refused(errno: Errno, path: &Path) -> OpenError {
     match errno {

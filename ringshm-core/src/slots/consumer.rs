@@ -159,7 +159,8 @@ impl<T: Payload> Consumer<T> {
         self.ring.end().peer_state()
     }
 
-    /// Leaves the ring without closing it: the producer goes on, for a successor.
+    /// Leaves the ring without closing it: the producer goes on, for a successor. If the producer is finished or dead and
+    /// everything was received, there is nothing to go on with, and the ring is removed.
     pub fn detach(mut self) {
         self.ring.end_mut().will_detach();
     }
