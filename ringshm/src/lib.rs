@@ -46,7 +46,6 @@
 //! | either side stopped (`SIGSTOP`) for any time | waits: a stopped process is not taken for dead |
 //! | both sides finished, everything received | the ring is removed |
 //! | both sides finished, something not received | the ring stays for a later consumer, or [`remove`] |
-
 //!
 //! So a message that must not be lost between receiving and processing it is received through a guard (`recv_ref`, `drain`) that
 //! is dropped when the work is done.
