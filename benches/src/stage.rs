@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "takes over inherited descriptors")]
 
 use crate::channel::{Across, Link, RecordsAcross, RecordsWithin, Within};
-use crate::control::{Control, Shared};
+use crate::control::{Control, LARGEST_BLOCK, Shared};
 use crate::limits::{self, Bare, BareEnd};
 use crate::message::{Line, Lines4, Lines16, Message, Word};
 use crate::plan::{Cargo, Outcome, Plan, Reading, Test};
@@ -281,7 +281,7 @@ pub fn bare(stage: &Stage, bare: Bare) -> Result<Option<Outcome>> {
 /// # Errors
 /// If the sides do not meet.
 pub fn copying(stage: &Stage) -> Result<Option<Outcome>> {
-    let size = stage.plan.cargo.bytes(1);
+    let Cargo::Records(size @ ..=LARGEST_BLOCK) = stage.plan.cargo else { bail!("only blocks of up to a mebibyte") };
     stage.perform(
         |_| limits::copy_in(&stage.shared, size),
         |_| limits::copy_out(&stage.shared, size, stage.plan.seconds),

@@ -150,8 +150,15 @@ impl Suite {
             title.capacity = (1 << 20) / cargo.bytes(1);
         }
         let players = self.players(kind, cargo).filter(|rival| batch == 1 || rival.batches);
-        let plans = players.map(|rival| self.plan(rival.name, Test::Stream { batch }, &title, Waiting::Spin));
-        Group { plans: plans.collect(), title }
+        let mut plans: Vec<Plan> =
+            players.map(|rival| self.plan(rival.name, Test::Stream { batch }, &title, Waiting::Spin)).collect();
+        if !plans.is_empty() {
+            plans.push(Plan {
+                cargo: Cargo::Records(1 << 16),
+                ..self.plan("memcpy", Test::Copy, &title, Waiting::Spin)
+            });
+        }
+        Group { plans, title }
     }
 
     fn ring_size(&self, capacity: usize) -> Group {

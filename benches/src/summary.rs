@@ -151,12 +151,20 @@ fn goodness(reading: &Reading) -> f64 {
 }
 
 impl Run {
-    /// What was found, for a plan; the rate of those who take turns is that of the whole run.
+    /// What was found, in the terms of the group: the rate of those who take turns is that of the whole run, and a bare copy
+    /// counts as so many messages as its bytes would be.
     #[must_use]
-    pub fn new(plan: usize, round: usize, mut outcome: Outcome, rival: &rivals::Rival) -> Self {
-        if rival.takes_turns {
-            outcome.reading.rate = outcome.reading.whole;
-            outcome.reading.sustained = outcome.reading.whole;
+    pub fn new(group: &Group, plan: usize, round: usize, mut outcome: Outcome) -> Self {
+        let reading = &mut outcome.reading;
+        let played = &group.plans[plan];
+        if rivals::named(&played.rival).is_ok_and(|rival| rival.takes_turns) {
+            reading.rate = reading.whole;
+            reading.sustained = reading.whole;
+        }
+        if played.test == Test::Copy {
+            let messages = played.cargo.mean_size() / group.title.cargo.mean_size();
+            reading.rate *= messages;
+            reading.sustained *= messages;
         }
         Self { plan, round, outcome }
     }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ringshm_benches::probe::State;
 use ringshm_benches::suite::{self, Group, Options};
 use ringshm_benches::summary::{Run, Section, sections};
-use ringshm_benches::{plot, processes, rivals, table};
+use ringshm_benches::{plot, processes, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -160,8 +160,7 @@ impl Measurement {
             }
             match outcome {
                 Ok(outcome) if State::between(outcome.before, outcome.after).is_some() => {
-                    let rival = rivals::named(&group.plans[plan].rival)?;
-                    return Ok(Some(Run::new(plan, round, outcome, &rival)));
+                    return Ok(Some(Run::new(group, plan, round, outcome)));
                 }
                 Ok(_) => self.moved += 1,
                 Err(error) => {
