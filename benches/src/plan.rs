@@ -115,10 +115,9 @@ pub struct Outcome {
 /// What a run measured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reading {
-    /// Messages in a second: the median over windows of 5 to 50 µs. 0 for times.
+    /// Messages in a second: the median over windows of 5 to 50 µs, or `sustained` if that is much less. 0 for times.
     pub rate: f64,
-    /// Messages in a second over the run, without windows in which a core was taken away. Far below the rate if the channel
-    /// works in bursts longer than a window.
+    /// Messages in a second over the run, without windows in which a core was taken away.
     pub sustained: f64,
     /// Messages in a second over the whole run, whatever happened in it.
     pub whole: f64,

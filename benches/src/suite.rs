@@ -174,7 +174,8 @@ impl Suite {
         let wait = if sleeping { Waiting::Park } else { Waiting::Spin };
         let is_in = |rival: &&Rival| match rival.side {
             Side::Ours => !sleeping || rival.waits,
-            Side::Theirs => rival.takes_turns == sleeping,
+            // Who waits for a batch to come together waits in vain here.
+            Side::Theirs => rival.takes_turns == sleeping && !rival.name.ends_with(", pausing"),
             Side::Limit => unreachable!("limits do not play"),
         };
         let mut plans: Vec<Plan> = (self.players(kind, title.cargo).filter(is_in))

@@ -43,9 +43,6 @@ fn line(row: &Row, is_time: bool, size: f64) -> String {
         }
     } else {
         let _ = write!(line, "{:.2}", row.median * size / 1e9);
-        if row.sustained * 1.3 < row.median {
-            let _ = write!(line, "  in bursts: {} over whole runs", rate(row.sustained));
-        }
     }
     line
 }

@@ -1,9 +1,9 @@
-//! How a producer waits that found its channel full.
+//! How a side waits that found its channel full, or empty.
 //!
-//! One that looks again at once takes the cache line away from the consumer for every slot that becomes free: the worst case of most
-//! rings. Where a rival leaves the choice, it is measured with one pause between looks and with many, and may be judged by the better.
+//! One that looks again at once takes the cache line away from the other side for every slot: the worst case of most rings. Where a rival
+//! leaves the choice, it is measured with one pause between looks and with many, and may be judged by the better.
 
-/// How often a producer pauses between two looks at a full channel. A pause takes some twenty nanoseconds.
+/// How often a side pauses between two looks. A pause takes some twenty nanoseconds.
 pub(super) trait Pausing: Send {
     const PAUSES: u32;
 }
@@ -15,7 +15,7 @@ impl Pausing for Eager {
     const PAUSES: u32 = 1;
 }
 
-/// Leaves the consumer alone for a while: a few microseconds, in which some hundred slots become free.
+/// Leaves the other side alone for a while: a few microseconds, in which a batch comes together.
 pub(super) struct Patient;
 
 impl Pausing for Patient {

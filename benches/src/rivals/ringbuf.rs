@@ -1,6 +1,6 @@
 //! ringbuf: `try_push` and `try_pop`; `push_iter`, and reading in place what is there.
 
-use super::pausing::{Eager, Pausing, until, until_sent};
+use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{Receiver, Sender, Within};
 use crate::message::{Check, Message};
 use crate::plan::Plan;
@@ -13,7 +13,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 pub(super) struct Ringbuf<P>(PhantomData<P>);
 
 struct To<P, M>(HeapProd<M>, PhantomData<P>);
-struct From<M>(HeapCons<M>);
+struct From<P, M>(HeapCons<M>, PhantomData<P>);
 
 impl<P: Pausing, M: Message> Sender<M> for To<P, M> {
     #[inline(always)]
@@ -28,15 +28,15 @@ impl<P: Pausing, M: Message> Sender<M> for To<P, M> {
     }
 }
 
-impl<M: Message> Receiver<M> for From<M> {
+impl<P: Pausing, M: Message> Receiver<M> for From<P, M> {
     #[inline(always)]
     fn recv(&mut self) -> M {
-        until::<Eager, _>(|| self.0.try_pop())
+        until::<P, _>(|| self.0.try_pop())
     }
 
     #[inline]
     fn recv_batch(&mut self, check: &mut Check) {
-        until::<Eager, _>(|| (!self.0.is_empty()).then_some(()));
+        until::<P, _>(|| (!self.0.is_empty()).then_some(()));
         let (first, second) = self.0.as_slices();
         let count = first.len() + second.len();
         for message in first.iter().chain(second) {
@@ -49,6 +49,6 @@ impl<M: Message> Receiver<M> for From<M> {
 impl<P: Pausing> Within for Ringbuf<P> {
     fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
         let (to, from) = HeapRb::<M>::new(plan.capacity).split();
-        Ok((To(to, PhantomData::<P>), From(from)))
+        Ok((To(to, PhantomData::<P>), From(from, PhantomData::<P>)))
     }
 }

@@ -1,6 +1,6 @@
 //! rtrb: `push` and `pop`, and chunks that are filled and read in place.
 
-use super::pausing::{Eager, Pausing, until, until_sent};
+use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{Receiver, Sender, Within};
 use crate::message::{Check, Message};
 use crate::plan::Plan;
@@ -12,6 +12,7 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 pub(super) struct Rtrb<P>(PhantomData<P>);
 
 struct To<P, M>(Producer<M>, PhantomData<P>);
+struct From<P, M>(Consumer<M>, PhantomData<P>);
 
 impl<P: Pausing, M: Message> Sender<M> for To<P, M> {
     #[inline(always)]
@@ -28,16 +29,16 @@ impl<P: Pausing, M: Message> Sender<M> for To<P, M> {
     }
 }
 
-impl<M: Message> Receiver<M> for Consumer<M> {
+impl<P: Pausing, M: Message> Receiver<M> for From<P, M> {
     #[inline(always)]
     fn recv(&mut self) -> M {
-        until::<Eager, _>(|| self.pop().ok())
+        until::<P, _>(|| self.0.pop().ok())
     }
 
     #[inline]
     fn recv_batch(&mut self, check: &mut Check) {
-        let ready = until::<Eager, _>(|| Some(self.slots()).filter(|ready| *ready > 0));
-        let chunk = self.read_chunk(ready).expect("as many are ready");
+        let ready = until::<P, _>(|| Some(self.0.slots()).filter(|ready| *ready > 0));
+        let chunk = self.0.read_chunk(ready).expect("as many are ready");
         let (first, second) = chunk.as_slices();
         for message in first.iter().chain(second) {
             check.see(message);
@@ -49,6 +50,6 @@ impl<M: Message> Receiver<M> for Consumer<M> {
 impl<P: Pausing> Within for Rtrb<P> {
     fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
         let (to, from) = RingBuffer::<M>::new(plan.capacity);
-        Ok((To(to, PhantomData::<P>), from))
+        Ok((To(to, PhantomData::<P>), From(from, PhantomData::<P>)))
     }
 }

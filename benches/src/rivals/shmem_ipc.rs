@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code, reason = "the rival's interface is raw pointers")]
 
-use super::pausing::{Eager, Pausing, until};
+use super::pausing::{Pausing, until};
 use crate::channel::{Across, Link, Receiver, Sender};
 use crate::message::{Check, Message};
 use crate::plan::Plan;
@@ -23,7 +23,7 @@ pub(super) struct ShmemIpc<P>(PhantomData<P>);
 
 /// The ring, and the mapping that it lies in.
 struct To<P>(ringbuf::Sender<u64>, #[expect(dead_code, reason = "keeps the ring mapped")] MmapRaw, PhantomData<P>);
-struct From(ringbuf::Receiver<u64>, #[expect(dead_code, reason = "keeps the ring mapped")] MmapRaw);
+struct From<P>(ringbuf::Receiver<u64>, #[expect(dead_code, reason = "keeps the ring mapped")] MmapRaw, PhantomData<P>);
 
 fn bytes<M: Message>(plan: &Plan) -> usize {
     ringbuf::channel_bufsize::<u64>(plan.capacity * M::WORDS as usize)
@@ -76,10 +76,10 @@ impl<P: Pausing, M: Message> Sender<M> for To<P> {
     }
 }
 
-impl<M: Message> Receiver<M> for From {
+impl<P: Pausing, M: Message> Receiver<M> for From<P> {
     #[inline(always)]
     fn recv(&mut self) -> M {
-        until::<Eager, _>(|| {
+        until::<P, _>(|| {
             let mut received = None;
             let status = self.0.recv(|words, ready| {
                 if ready < M::WORDS as usize {
@@ -96,19 +96,20 @@ impl<M: Message> Receiver<M> for From {
 
     #[inline]
     fn recv_batch(&mut self, check: &mut Check) {
-        let before = (check.seen, check.ended);
-        while (check.seen, check.ended) == before {
+        until::<P, _>(|| {
+            let mut received = None;
             let status = self.0.recv(|words, ready| {
                 let some = ready / M::WORDS as usize;
                 for index in 0..some {
                     // SAFETY: so many messages are there, and every bit pattern is one.
                     check.see(&unsafe { words.cast::<M>().wrapping_add(index).read_unaligned() });
                 }
+                received = Some(());
                 some * M::WORDS as usize
             });
             status.expect("the ring is sound");
-            core::hint::spin_loop();
-        }
+            received
+        });
     }
 }
 
@@ -130,6 +131,6 @@ impl<P: Pausing> Across for ShmemIpc<P> {
         let mapping = map::<M>(plan, link)?;
         // SAFETY: as for the sender.
         let ring = unsafe { ringbuf::Receiver::attach(mapping.as_mut_ptr(), mapping.len()) };
-        Ok(From(ring.map_err(|error| anyhow!("{error}"))?, mapping))
+        Ok(From(ring.map_err(|error| anyhow!("{error}"))?, mapping, PhantomData::<P>))
     }
 }
