@@ -172,10 +172,11 @@ impl Suite {
     fn round_trip(&self, kind: Kind, size: usize, sleeping: bool) -> Group {
         let title = Title { sleeping, ..self.title(Topic::RoundTrip, kind, Cargo::Messages(size)) };
         let wait = if sleeping { Waiting::Park } else { Waiting::Spin };
+        // Who waits for a batch to come together waits in vain here.
+        let pauses = |rival: &Rival| rival.name.ends_with(", pausing");
         let is_in = |rival: &&Rival| match rival.side {
-            Side::Ours => !sleeping || rival.waits,
-            // Who waits for a batch to come together waits in vain here.
-            Side::Theirs => rival.takes_turns == sleeping && !rival.name.ends_with(", pausing"),
+            Side::Ours => (rival.waits || !sleeping) && !pauses(rival),
+            Side::Theirs => rival.takes_turns == sleeping && !pauses(rival),
             Side::Limit => unreachable!("limits do not play"),
         };
         let mut plans: Vec<Plan> = (self.players(kind, title.cargo).filter(is_in))

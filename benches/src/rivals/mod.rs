@@ -1,5 +1,6 @@
 //! Who is measured, as data: see [`all`].
 
+mod pausing;
 mod ringshm;
 mod streams;
 
@@ -9,8 +10,6 @@ mod disruptor;
 mod iceoryx;
 #[cfg(feature = "rivals")]
 mod ipc_channel;
-#[cfg(feature = "rivals")]
-mod pausing;
 #[cfg(feature = "rivals")]
 mod queues;
 #[cfg(feature = "rivals")]
@@ -161,6 +160,7 @@ fn link_of<R: Across>(plan: &Plan) -> Result<Vec<OwnedFd>> {
 /// Everybody.
 #[must_use]
 pub fn all() -> Vec<Rival> {
+    use self::pausing::{Eager, Patient};
     use self::ringshm::{Blocking, Iter, Rings, Trying};
     use self::streams::{Pipe, Stream, Unix};
     let mut all = vec![
@@ -168,11 +168,13 @@ pub fn all() -> Vec<Rival> {
             .records_across::<Rings<Blocking>>()
             .with_batches()
             .with_waits(),
-        Rival::across::<Rings<Trying>>("ringshm try", Side::Ours),
+        Rival::across::<Rings<Trying<Eager>>>("ringshm try", Side::Ours),
+        Rival::across::<Rings<Trying<Patient>>>("ringshm try, pausing", Side::Ours),
         Rival::within::<Rings<Blocking>>("ringshm threads", Side::Ours)
             .records_within::<Rings<Blocking>>()
             .with_batches(),
-        Rival::within::<Rings<Trying>>("ringshm threads try", Side::Ours),
+        Rival::within::<Rings<Trying<Eager>>>("ringshm threads try", Side::Ours),
+        Rival::within::<Rings<Trying<Patient>>>("ringshm threads try, pausing", Side::Ours),
         Rival::within::<Rings<Iter>>("ringshm threads iter", Side::Ours),
     ];
     all.extend([

@@ -1,5 +1,6 @@
 //! ringshm itself: its blocking calls, its `try_` calls in spin loops, and its iterator.
 
+use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{
     Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, RecordsWithin, Sender, Within,
 };
@@ -23,8 +24,8 @@ pub(super) trait Style: Send {
 /// `send` and `recv`.
 pub(super) struct Blocking;
 
-/// `try_send` and `try_recv`, over and over.
-pub(super) struct Trying;
+/// `try_send` and `try_recv`, over and over, with pauses between.
+pub(super) struct Trying<P>(PhantomData<P>);
 
 /// `send` and `iter`.
 pub(super) struct Iter;
@@ -41,29 +42,23 @@ impl Style for Blocking {
     }
 }
 
-impl Style for Trying {
+impl<P: Pausing> Style for Trying<P> {
     #[inline(always)]
     fn send<M: Message>(to: &mut Producer<M>, message: M) {
-        let mut message = message;
-        loop {
-            match to.try_send(message) {
-                Ok(()) => return,
-                Err(TrySendError::Full(same)) => message = same,
-                Err(other) => panic!("the consumer lives: {other}"),
-            }
-            core::hint::spin_loop();
-        }
+        until_sent::<P, M>(message, |message| match to.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(same)) => Err(same),
+            Err(other) => panic!("the consumer lives: {other}"),
+        });
     }
 
     #[inline(always)]
     fn recv<M: Message>(from: &mut Consumer<M>) -> M {
-        loop {
-            match from.try_recv() {
-                Ok(message) => return message,
-                Err(TryRecvError::Empty) => core::hint::spin_loop(),
-                Err(other) => panic!("the producer lives: {other}"),
-            }
-        }
+        until::<P, M>(|| match from.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Empty) => None,
+            Err(other) => panic!("the producer lives: {other}"),
+        })
     }
 }
 
