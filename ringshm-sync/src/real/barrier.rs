@@ -11,7 +11,6 @@
 
 use super::atomic::{Ordering, compiler_fence, fence};
 use rustix::thread::{MembarrierCommand, membarrier};
-use std::sync::OnceLock;
 
 /// How this process runs the ringer's side of the barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +19,18 @@ pub struct Light {
 }
 
 impl Light {
-    /// Registers the process with the kernel, once, and says what came of it.
+    /// Registers the process with the kernel, and says what came of it.
     ///
-    /// The first call of a process may take some milliseconds (the kernel waits for a grace period). Where the kernel
+    /// The first call of a process may take some milliseconds (the kernel waits for a grace period); a later one finds it
+    /// done. Nothing is remembered here, because a forked child would inherit the memory and perhaps not the registration. Where the kernel
     /// refuses (older than 4.16, or a seccomp filter), [`light`] runs a full fence instead.
     #[must_use]
     pub fn register() -> Self {
-        static REGISTERED: OnceLock<bool> = OnceLock::new();
-        let registered = *REGISTERED.get_or_init(|| membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok());
-        Self { registered }
+        Self { registered: membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok() }
     }
 
-    /// A barrier that is a full fence, whatever the kernel offers: for memory no other process maps, where nobody
-    /// needs to register.
+    /// A barrier that is a full fence, whatever the kernel offers: for a ringer that was asked to fence, or rings so seldom
+    /// that it need not know.
     #[must_use]
     pub const fn full() -> Self {
         Self { registered: false }
