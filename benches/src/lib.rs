@@ -8,7 +8,10 @@
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
 //! | [`stage`], [`control`], [`probe`] | one run: two pinned sides, the page they share, how far apart their cores are |
 //! | [`processes`] | a run from outside: its processes are started, awaited, and never survive |
-//! | [`suite`], [`summary`], [`table`], [`plot`] | all runs in interleaved rounds, and what they say |
+//! | [`suite`], [`measurement`] | all runs, as data; and the loop that plays them in interleaved rounds |
+//! | [`summary`], [`table`], [`plot`] | what they say |
+//!
+//! Two programs measure: the binary `harness`, which `cargo xtask bench` runs, and `ringshm bench`, the short form.
 //!
 //! **The cores of a virtual machine move.** Two virtual CPUs may be hyper-threads of one core now and on two sockets a
 //! minute later, and throughput differs tenfold between the two. So each run measures before and after how long a cache line
@@ -24,6 +27,7 @@ pub mod channel;
 pub mod clock;
 pub mod control;
 pub mod limits;
+pub mod measurement;
 pub mod message;
 pub mod offered;
 pub mod plan;

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The hidden verb with which a process of a run is started.
+/// The hidden verb with which a process of a run is started: the same program again, whose `main` calls [`part`] first.
 pub const VERB: &str = "play";
 
 /// A process that does not outlive this value.
@@ -176,11 +177,19 @@ fn wait(players: &[Player], at_most: Duration, is_interrupted: &dyn Fn() -> bool
     Ok(())
 }
 
-/// What a process that [`play`] started does: its part, and then it prints what it found.
-///
-/// # Errors
-/// Whatever the rival reports.
-pub fn take_part(casting: &str, parent: &str) -> Result<()> {
+/// Plays this process's part and prints what it found, if [`play`] started it: then there is nothing else for it to do. A program
+/// that measures calls this before it looks at its arguments.
+#[must_use]
+pub fn part() -> Option<Result<()>> {
+    // The arguments of a program need not be text.
+    let words: Vec<OsString> = std::env::args_os().skip(1).take(3).collect();
+    match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
+        [Some(VERB), Some(casting), Some(parent)] => Some(take_part(casting, parent)),
+        _ => None,
+    }
+}
+
+fn take_part(casting: &str, parent: &str) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid().map(|pid| pid.as_raw_nonzero().get().to_string()).as_deref() != Some(parent) {
         bail!("the process that started this one is gone");

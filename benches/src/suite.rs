@@ -3,6 +3,7 @@
 use crate::plan::{Cargo, Plan, Test, Waiting};
 use crate::rivals::{self, Kind, Rival, Side};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Runs that are compared with each other, in interleaved rounds.
 #[derive(Clone, Debug)]
@@ -70,6 +71,8 @@ pub struct Options {
     pub quick: bool,
     /// Only groups whose title contains this.
     pub only: Option<String>,
+    /// Only those whose names contain one of these, and the limits.
+    pub who: Vec<String>,
     /// The libraries beside ringshm and the limits.
     pub rivals: bool,
     /// Slots of the channels.
@@ -82,8 +85,11 @@ const RATES: [f64; 6] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6];
 /// The groups to be measured.
 #[must_use]
 pub fn groups(options: &Options) -> Vec<Group> {
-    let rivals: Vec<Rival> =
-        rivals::all().into_iter().filter(|rival| options.rivals || rival.side != Side::Theirs).collect();
+    let is_asked_for = |name: &str| options.who.is_empty() || options.who.iter().any(|who| name.contains(who.as_str()));
+    let rivals: Vec<Rival> = (rivals::all().into_iter())
+        .filter(|rival| options.rivals || rival.side != Side::Theirs)
+        .filter(|rival| rival.side == Side::Limit || is_asked_for(rival.name))
+        .collect();
     let seconds = if options.quick { 0.05 } else { 0.1 };
     let suite = Suite { rivals, seconds, capacity: options.capacity };
     let mut groups = Vec::new();
@@ -118,6 +124,34 @@ pub fn groups(options: &Options) -> Vec<Group> {
         });
         is_asked_for && !group.plans.is_empty()
     });
+    groups
+}
+
+/// Who plays in the [`short`] form.
+const SHORT: [&str; 6] = ["ringshm", "pipe", "unix socket", "two lines", "futex", "memcpy"];
+
+/// The longest and the shortest run of the short form, in seconds.
+const SHORT_RUN: (f64, f64) = (0.15, 0.02);
+
+/// What a run takes beside the time in which it measures: its processes start, find out how far apart they are, and warm up.
+const OVERHEAD: f64 = 0.06;
+
+/// The groups of the short form, for a look at one's own machine: ringshm's blocking calls between processes, the streams that
+/// every kernel has, and the limits; with runs of such a length that so many rounds fit into this time, if they can.
+#[must_use]
+pub fn short(capacity: usize, rounds: usize, time: Duration) -> Vec<Group> {
+    let rivals = rivals::all().into_iter().filter(|rival| SHORT.contains(&rival.name)).collect();
+    let suite = Suite { rivals, seconds: SHORT_RUN.0, capacity };
+    let mut groups: Vec<Group> =
+        [8, 64, 1024].map(|size| suite.throughput(Kind::Processes, Cargo::Messages(size), 1)).into();
+    groups.push(suite.throughput(Kind::Processes, Cargo::Messages(64), 64));
+    groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
+    groups.extend([false, true].map(|sleeping| suite.round_trip(Kind::Processes, 64, sleeping)));
+    let runs = rounds * groups.iter().map(|group| group.plans.len()).sum::<usize>();
+    let seconds = (time.as_secs_f64() / runs as f64 - OVERHEAD).clamp(SHORT_RUN.1, SHORT_RUN.0);
+    for plan in groups.iter_mut().flat_map(|group| &mut group.plans) {
+        plan.seconds = seconds;
+    }
     groups
 }
 
@@ -183,7 +217,8 @@ impl Suite {
             .map(|rival| self.plan(rival.name, Test::RoundTrip, &title, wait))
             .collect();
         let limits: &[&str] = if sleeping { &["futex"] } else { &["two lines", "one line"] };
-        plans.extend(limits.iter().map(|limit| self.plan(limit, Test::RoundTrip, &title, wait)));
+        let plays = |limit: &&&str| self.rivals.iter().any(|rival| rival.name == **limit);
+        plans.extend(limits.iter().filter(plays).map(|limit| self.plan(limit, Test::RoundTrip, &title, wait)));
         Group { plans, title }
     }
 

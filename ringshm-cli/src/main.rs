@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `send`, `recv`, `ls`, `info`, `rm`, `doctor`, `demo` | one command each |
+//! | `send`, `recv`, `ls`, `info`, `rm`, `doctor`, `demo`, `bench` | one command each |
 //! | `framing` | how records lie in a byte stream |
 //! | `input` | a byte stream that is cut into records without copying |
 //! | `view` | what is shown of a ring, as text and as JSON |
@@ -10,6 +10,7 @@
 //! | `size` | sizes for people |
 //! | `failure` | why a command fails, and its exit code |
 
+mod bench;
 mod demo;
 mod doctor;
 mod failure;
@@ -56,6 +57,8 @@ struct Cli {
 enum Command {
     /// Show what this machine does: two processes, a live feed, throughput and latency, beside a pipe and a socket
     Demo(demo::Args),
+    /// Measure rings on this machine, beside pipes, sockets and the limits: about fifteen seconds
+    Bench(bench::Args),
     /// Send records from a file or standard input into a ring
     Send(send::Args),
     /// Receive records from a ring to standard output
@@ -76,6 +79,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let directory = cli.dir.as_deref().map_or_else(Directory::default, Directory::new);
     match cli.command {
         Command::Demo(args) => demo::run(&directory, &args),
+        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Send(args) => send::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Recv(args) => recv::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),
@@ -87,7 +91,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    match bench::part().unwrap_or_else(|| run(Cli::parse())) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -13,6 +13,9 @@ pub(crate) struct Options {
     /// Only groups whose title has all of these words, such as "throughput 64 B"
     #[arg(long, value_name = "PATTERN")]
     only: Option<String>,
+    /// Only those whose names contain one of these, and the limits, such as "ringshm,rtrb"
+    #[arg(long, value_name = "NAMES")]
+    who: Option<String>,
     /// The essential groups only: below two minutes
     #[arg(long)]
     quick: bool,
@@ -53,6 +56,9 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<()> {
     }
     if let Some(only) = &options.only {
         harness.arg("--only").arg(only);
+    }
+    if let Some(who) = &options.who {
+        harness.arg("--who").arg(who);
     }
     if let Some(rounds) = options.rounds {
         harness.arg("--rounds").arg(rounds.to_string());

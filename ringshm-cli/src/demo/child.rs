@@ -177,6 +177,7 @@ fn close_outlet() -> Result<(), Failure> {
 }
 
 /// Where the feed goes.
+#[allow(clippy::large_enum_variant, reason = "a process has one")]
 enum Sink {
     Ring(RecordProducer),
     Stream { file: File, buffer: Vec<u8> },

@@ -1,5 +1,6 @@
 //! The program `ringshm`, as a shell runs it: processes, their output, their exit codes, and what they leave behind.
 
+mod bench;
 mod demo;
 mod framings;
 mod kills;

@@ -1,0 +1,134 @@
+//! The loop over all runs: groups in interleaved rounds, for a limited time, until a signal ends it.
+
+use crate::probe::State;
+use crate::processes;
+use crate::suite::Group;
+use crate::summary::{Run, Section, sections};
+use anyhow::Result;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A run in which the cores moved is tried again so often.
+const TRIES: usize = 3;
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    /// A section for each group and state of the cores.
+    pub sections: Vec<Section>,
+    /// Runs that were begun.
+    pub runs: u64,
+    /// Those of them that do not count because the cores moved.
+    pub moved: u64,
+}
+
+/// The error of a measurement that this signal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted(pub i32);
+
+impl core::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl core::error::Error for Interrupted {}
+
+/// Measures all groups, one after the other, and calls `report` with the sections of each. The first round of a group is always
+/// played; no other round begins once the group's share of `time` is over. Standard error shows how far it is, if it is a
+/// terminal, and which runs fail: they are left out.
+///
+/// From here on SIGINT, SIGTERM and SIGHUP end a measurement instead of the process.
+///
+/// # Errors
+/// [`Interrupted`]; or if signals cannot be caught. No process of a run is left then.
+pub fn measure(
+    groups: &[Group],
+    rounds: usize,
+    time: Duration,
+    mut report: impl FnMut(&[Section]),
+) -> Result<Findings> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+    }
+    let progress = progress(groups.iter().map(|group| group.plans.len() * rounds).sum());
+    let mut measurement = Measurement { signal, progress, runs: 0, moved: 0 };
+    let end = Instant::now() + time;
+    let mut all = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        // Every group gets its share of the time that is left.
+        let left = end.saturating_duration_since(Instant::now());
+        let until = Instant::now() + left / (groups.len() - index) as u32;
+        let sections = measurement.group(group, rounds, until)?;
+        measurement.progress.suspend(|| report(&sections));
+        all.extend(sections);
+    }
+    measurement.progress.finish_and_clear();
+    Ok(Findings { sections: all, runs: measurement.runs, moved: measurement.moved })
+}
+
+fn progress(runs: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}");
+    ProgressBar::new(runs as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+struct Measurement {
+    /// The signal that has arrived, or 0.
+    signal: Arc<AtomicUsize>,
+    progress: ProgressBar,
+    runs: u64,
+    moved: u64,
+}
+
+impl Measurement {
+    /// Measures a group: in each round everybody once, one after the other.
+    fn group(&mut self, group: &Group, rounds: usize, until: Instant) -> Result<Vec<Section>> {
+        self.progress.set_message(group.title.to_string());
+        let mut runs = Vec::new();
+        for round in 0..rounds {
+            for plan in 0..group.plans.len() {
+                runs.extend(self.run(group, plan, round, until)?);
+                self.progress.inc(1);
+            }
+        }
+        Ok(sections(group, &runs))
+    }
+
+    /// One run: again if the cores moved, and none if it fails, or if it is too late for another round.
+    fn run(&mut self, group: &Group, plan: usize, round: usize, until: Instant) -> Result<Option<Run>> {
+        for _ in 0..TRIES {
+            if round > 0 && Instant::now() >= until {
+                break;
+            }
+            self.runs += 1;
+            let outcome = processes::play(&group.plans[plan], self.runs, &|| self.interruption().is_some());
+            if let Some(interrupted) = self.interruption() {
+                return Err(interrupted.into());
+            }
+            match outcome {
+                Ok(outcome) if State::between(outcome.before, outcome.after).is_some() => {
+                    return Ok(Some(Run::new(group, plan, round, outcome)));
+                }
+                Ok(_) => self.moved += 1,
+                Err(error) => {
+                    let name = &group.plans[plan].rival;
+                    self.progress.suspend(|| eprintln!("{name}, {}: {error:#}", group.title));
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn interruption(&self) -> Option<Interrupted> {
+        // Relaxed: a number, nothing is read through it.
+        match self.signal.load(Relaxed) {
+            0 => None,
+            signal => Some(Interrupted(signal as i32)),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The benchmark measures what it says, and leaves nothing behind when it is interrupted. How fast anything is, is not tested.
+
+use crate::place::{Finished, Place};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::{Value, json};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Two at a time would only wait for each other's processors.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is measured, and who plays in it.
+fn expected() -> Vec<(Value, &'static [&'static str])> {
+    let group = |topic: &str, cargo: Value, batch: u32, sleeping: bool| {
+        json!({
+            "topic": topic, "threads": false, "cargo": cargo, "batch": batch, "capacity": 256, "rate": 0.0, "sleeping": sleeping,
+        })
+    };
+    let all = &["ringshm", "pipe", "unix socket", "memcpy"];
+    vec![
+        (group("Throughput", json!({"Messages": 8}), 1, false), all),
+        (group("Throughput", json!({"Messages": 64}), 1, false), all),
+        (group("Throughput", json!({"Messages": 1024}), 1, false), all),
+        (group("Throughput", json!({"Messages": 64}), 64, false), all),
+        (group("Throughput", json!("Feed"), 64, false), all),
+        (group("RoundTrip", json!({"Messages": 64}), 1, false), &["ringshm", "two lines"]),
+        (group("RoundTrip", json!({"Messages": 64}), 1, true), &["ringshm", "pipe", "unix socket", "futex"]),
+    ]
+}
+
+fn short_bench(place: &Place, arguments: &[&str]) -> Finished {
+    let bench = place.run(&[&["bench", "--rounds", "1", "--seconds", "1"], arguments].concat());
+    assert_eq!(bench.code(), Some(0), "{}", bench.stderr);
+    // No run failed.
+    let unexpected: Vec<&str> = bench.stderr.lines().filter(|line| !line.contains("without optimisation")).collect();
+    assert_eq!(unexpected, [""; 0]);
+    assert_eq!(place.leftovers(), [""; 0]);
+    bench
+}
+
+#[test]
+fn everything_is_measured_and_printed_as_json() {
+    let _alone = alone();
+    let place = Place::new();
+    let bench = short_bench(&place, &["--json", "--capacity", "256"]);
+    let sections: Vec<Value> = serde_json::from_slice(&bench.stdout).unwrap();
+    for (title, names) in expected() {
+        // A group has a section for each distance of the processors, and these may move between two runs.
+        let mut found = Vec::new();
+        for section in sections.iter().filter(|section| section["title"] == title) {
+            assert!(section["distance"].as_f64().unwrap() > 0.0, "{section}");
+            found.extend(section["lines"].as_array().unwrap().iter().cloned());
+        }
+        let mut rows: Vec<&str> = found.iter().map(|row| row["name"].as_str().unwrap()).collect();
+        rows.sort_by_key(|row| names.iter().position(|name| name == row));
+        assert_eq!(rows, names, "{title}");
+        for row in &found {
+            assert!(row["median"].as_f64().unwrap() > 0.0, "{row}");
+            assert_eq!(row["rounds"], 1, "{row}");
+        }
+    }
+    assert!(sections.iter().all(|section| expected().iter().any(|(title, _)| *title == section["title"])));
+}
+
+#[test]
+fn the_table_names_the_machine_and_the_long_form() {
+    let _alone = alone();
+    let place = Place::new();
+    let text = String::from_utf8(short_bench(&place, &[]).stdout).unwrap();
+    let first = text.lines().next().unwrap();
+    let kernel = rustix::system::uname();
+    assert!(first.ends_with(&format!("Linux {}", kernel.release().to_str().unwrap())), "{first}");
+    assert!(first.contains(&format!("{} processors", sched_getaffinity(None).unwrap().count())), "{first}");
+    assert!(text.contains("\nround trip, processes, 64 B, spinning ["), "{text}");
+    assert!(text.lines().last().unwrap().contains("cargo xtask bench"), "{text}");
+    assert!(!text.contains("not measured") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn a_bench_on_one_processor_says_what_it_needs() {
+    let all = sched_getaffinity(None).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|&processor| all.is_set(processor)).unwrap());
+    let place = Place::new();
+    // This thread's processors are those of what it starts.
+    sched_setaffinity(None, &one).unwrap();
+    let bench = place.run(&["bench"]);
+    assert_eq!((bench.code(), bench.stdout.as_slice()), (Some(1), &b""[..]));
+    assert!(bench.stderr.starts_with("ringshm: only one processor can be used"), "{}", bench.stderr);
+}
+
+/// The processes that were started with rings in this place, and what they started. A zombie is none any more.
+fn processes_of(place: &Place) -> Vec<u32> {
+    let path = place.path().as_os_str().as_bytes();
+    let is_here = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|variable| variable.strip_prefix(b"RINGSHM_DIR=") == Some(path))
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_here).collect()
+}
+
+/// Waits until two processes are well into a run: while they start, they end by themselves if the bench is gone.
+fn wait_for_a_run(place: &Place) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (mut processes, mut since) = (Vec::new(), Instant::now());
+    while processes.len() < 3 || since.elapsed() < Duration::from_millis(50) {
+        assert!(Instant::now() < deadline, "no run begins");
+        let now = processes_of(place);
+        if now != processes {
+            (processes, since) = (now, Instant::now());
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_bench_leaves_nothing() {
+    let _alone = alone();
+    for interrupt in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let place = Place::new();
+        let mut bench = place.start(&["bench", "--seconds", "60"]);
+        let pid = bench.pid();
+        wait_for_a_run(&place);
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), interrupt).unwrap();
+        bench.child.wait().unwrap();
+        // At once: the bench waits for the end of what it started.
+        assert_eq!(processes_of(&place), [0; 0]);
+        let bench = bench.finish();
+        assert_eq!((bench.status.signal(), bench.stdout.as_slice()), (Some(interrupt.as_raw()), &b""[..]));
+        assert_eq!(place.leftovers(), [""; 0]);
+        let shared = std::fs::read_dir("/dev/shm").unwrap().flatten().map(|entry| entry.file_name());
+        let left: Vec<_> = shared.filter(|name| name.to_string_lossy().contains(&format!("-{pid}-"))).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
