@@ -16,7 +16,7 @@ const WINDOWS: usize = 64;
 pub enum State {
     /// Hyper-threads of one core: below 40 ns one way.
     Sibling,
-    /// Cores of one cache: below 130 ns.
+    /// Cores of one cache: below 90 ns.
     Near,
     /// Farther.
     Far,
@@ -36,7 +36,7 @@ impl State {
     pub fn of(nanoseconds: f64) -> Self {
         match nanoseconds {
             ..40.0 => Self::Sibling,
-            ..130.0 => Self::Near,
+            ..90.0 => Self::Near,
             _ => Self::Far,
         }
     }

@@ -183,7 +183,9 @@ impl Suite {
             // A mebibyte under way, as slots of messages have.
             title.capacity = (1 << 20) / cargo.bytes(1);
         }
-        let players = self.players(kind, cargo).filter(|rival| batch == 1 || rival.batches);
+        let players = self
+            .players(kind, cargo)
+            .filter(|rival| if batch == 1 { !rival.name.ends_with(" iter") } else { rival.batches });
         let mut plans: Vec<Plan> =
             players.map(|rival| self.plan(rival.name, Test::Stream { batch }, &title, Waiting::Spin)).collect();
         if !plans.is_empty() {

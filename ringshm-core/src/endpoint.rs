@@ -15,7 +15,7 @@ use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
 use ringshm_sync::barrier::Light;
 use ringshm_sync::time::{Deadline, Ration};
-use ringshm_sync::wait::{Wait, Waiter};
+use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
 use std::sync::Arc;
 
 #[cfg(not(loom))]
@@ -73,6 +73,7 @@ pub(crate) struct Endpoint {
     peer: NonNull<Lane>,
     light: Light,
     behaviour: Behaviour,
+    pace: Pace,
     probes: Ration,
     /// The peer's state word that was proven dead: until it changes, the peer is gone.
     proven_dead: Option<u32>,
@@ -99,6 +100,7 @@ impl Endpoint {
             peer,
             light,
             behaviour,
+            pace: Pace::new(),
             probes: Ration::default(),
             proven_dead: None,
             how_to_leave: State::Closed,
@@ -192,27 +194,44 @@ impl Drop for Endpoint {
 
 /// The side of a ring that can wait for its peer.
 pub(crate) trait Side {
-    fn endpoint(&self) -> &Endpoint;
+    fn end(&self) -> &Endpoint;
+
+    fn end_mut(&mut self) -> &mut Endpoint;
 
     /// Whether `units` can be had: a look at the peer's cursor and, if it is a `thorough` one, at the peer itself.
     fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked>;
 
-    /// Waits until `units` can be had.
+    /// Looks, and if there is nothing waits until `units` can be had.
     #[cold]
+    #[inline(never)]
+    fn look_or_wait(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<(), Stop> {
+        let end = self.end_mut();
+        end.pace.begin(exchanged, end.behaviour.wait);
+        match self.look(units, false) {
+            Ok(()) => Ok(()),
+            Err(Blocked::NotReady) => self.wait_for(units, deadline),
+            Err(Blocked::Disconnected) => Err(Stop::Disconnected),
+            Err(Blocked::Fault(fault)) => Err(Stop::Fault(fault)),
+        }
+    }
+
+    /// Waits until `units` can be had, after a look that found less.
     fn wait_for(&mut self, units: u64, deadline: Deadline) -> Result<(), Stop> {
-        let mut waiter = Waiter::new(self.endpoint().behaviour.wait, deadline);
-        let end = loop {
+        let end = self.end();
+        let mut waiter = Waiter::new(end.behaviour.wait, deadline, &end.pace);
+        let outcome = loop {
+            if waiter.pause(&self.end().own().presence.bell).is_err() {
+                break Err(Stop::TimedOut);
+            }
             match self.look(units, waiter.is_unhurried()) {
                 Ok(()) => break Ok(()),
                 Err(Blocked::Disconnected) => break Err(Stop::Disconnected),
                 Err(Blocked::Fault(fault)) => break Err(Stop::Fault(fault)),
                 Err(Blocked::NotReady) => {}
             }
-            if waiter.pause(&self.endpoint().own().presence.bell).is_err() {
-                break Err(Stop::TimedOut);
-            }
         };
-        waiter.finish(&self.endpoint().own().presence.bell);
-        end
+        waiter.finish(&self.end().own().presence.bell);
+        self.end_mut().pace.end(&waiter);
+        outcome
     }
 }

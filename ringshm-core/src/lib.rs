@@ -9,6 +9,7 @@
 //!
 //! Programs use the crate `ringshm`, which adds builders and re-exports the handles.
 
+mod ahead;
 mod endpoint;
 pub mod error;
 mod geometry;

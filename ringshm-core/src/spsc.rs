@@ -38,6 +38,7 @@ use crate::position::{is_whole, is_within};
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
+use ringshm_sync::wait::Exchanged;
 
 /// The sending side. Owned by one thread at a time; every call is on `&mut self`.
 #[derive(Debug)]
@@ -91,17 +92,22 @@ impl Producer {
     /// Gives the position from which `units` may be written, if there is room for them.
     #[inline(always)]
     pub(crate) fn claim(&mut self, units: u64) -> Result<u64, Blocked> {
-        if self.room() < units || self.end.peer_has_closed() || self.end.is_forked() {
+        if self.must_look(units) {
             self.look(units, true)?;
         }
         Ok(self.tail)
     }
 
+    #[inline(always)]
+    fn must_look(&self, units: u64) -> bool {
+        self.room() < units || self.end.peer_has_closed() || self.end.is_forked()
+    }
+
     /// As [`claim`](Self::claim), and waits for the room. The caller has published what it wrote before.
     #[inline(always)]
-    pub(crate) fn claim_by(&mut self, units: u64, deadline: Deadline) -> Result<u64, Stop> {
-        if self.claim(units).is_err() {
-            self.wait_for(units, deadline)?;
+    pub(crate) fn claim_by(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<u64, Stop> {
+        if self.must_look(units) {
+            self.look_or_wait(units, exchanged, deadline)?;
         }
         Ok(self.tail)
     }
@@ -162,19 +168,15 @@ impl Producer {
     pub(crate) fn published(&self) -> u64 {
         self.published
     }
-
-    pub(crate) fn end(&self) -> &Endpoint {
-        &self.end
-    }
-
-    pub(crate) fn end_mut(&mut self) -> &mut Endpoint {
-        &mut self.end
-    }
 }
 
 impl Side for Producer {
-    fn endpoint(&self) -> &Endpoint {
+    fn end(&self) -> &Endpoint {
         &self.end
+    }
+
+    fn end_mut(&mut self) -> &mut Endpoint {
+        &mut self.end
     }
 
     fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked> {
@@ -211,17 +213,22 @@ impl Consumer {
     /// Gives the position from which `units` may be read, if they are published.
     #[inline(always)]
     pub(crate) fn peek(&mut self, units: u64) -> Result<u64, Blocked> {
-        if self.available() < units || self.end.is_forked() {
+        if self.must_look(units) {
             self.look(units, true)?;
         }
         Ok(self.head)
     }
 
+    #[inline(always)]
+    fn must_look(&self, units: u64) -> bool {
+        self.available() < units || self.end.is_forked()
+    }
+
     /// As [`peek`](Self::peek), and waits for the units. The caller has released what was handed out before.
     #[inline(always)]
-    pub(crate) fn peek_by(&mut self, units: u64, deadline: Deadline) -> Result<u64, Stop> {
-        if self.peek(units).is_err() {
-            self.wait_for(units, deadline)?;
+    pub(crate) fn peek_by(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<u64, Stop> {
+        if self.must_look(units) {
+            self.look_or_wait(units, exchanged, deadline)?;
         }
         Ok(self.head)
     }
@@ -232,8 +239,8 @@ impl Consumer {
     }
 
     /// As [`peek_all`](Self::peek_all), and waits for the units.
-    pub(crate) fn peek_all_by(&mut self, units: u64, deadline: Deadline) -> Result<(), Stop> {
-        if self.peek_all(units).is_err() { self.wait_for(units, deadline) } else { Ok(()) }
+    pub(crate) fn peek_all_by(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<(), Stop> {
+        self.look_or_wait(units, exchanged, deadline)
     }
 
     /// Units that can certainly be peeked at.
@@ -297,19 +304,15 @@ impl Consumer {
     pub(crate) fn released(&self) -> u64 {
         self.released
     }
-
-    pub(crate) fn end(&self) -> &Endpoint {
-        &self.end
-    }
-
-    pub(crate) fn end_mut(&mut self) -> &mut Endpoint {
-        &mut self.end
-    }
 }
 
 impl Side for Consumer {
-    fn endpoint(&self) -> &Endpoint {
+    fn end(&self) -> &Endpoint {
         &self.end
+    }
+
+    fn end_mut(&mut self) -> &mut Endpoint {
+        &mut self.end
     }
 
     fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked> {

@@ -41,6 +41,101 @@ pub struct TimedOut;
 /// How many looks go by between two readings of the clock while spinning.
 const LOOKS_PER_READING: u32 = 32;
 
+/// What a participant has exchanged with its peer when a wait begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchanged {
+    count: u64,
+    by_batches: bool,
+}
+
+impl Exchanged {
+    /// So many messages, ever, each by a call of its own.
+    #[must_use]
+    pub const fn one_by_one(count: u64) -> Self {
+        Self { count, by_batches: false }
+    }
+
+    /// So many messages, ever, many of them by one call.
+    #[must_use]
+    pub const fn by_batches(count: u64) -> Self {
+        Self { count, by_batches: true }
+    }
+}
+
+/// What a participant learned from its last waits about the pace of its peer: when to look again.
+///
+/// Each look at a word that the peer writes takes its cache line away from the peer, which must fetch it back before it can
+/// go on. So looks are dear, and the dearer, the further apart the two cores are; and late looks are late.
+///
+/// * **While the peer streams**, a side that ran out is patient before it even looks: a batch comes together, for one look. Without this
+///   both sides run at the pace at which a line travels to and fro for every message or two, five times as slow. A peer streams
+///   while one and a half messages or more are exchanged between two waits on average: who exchanges single messages is never
+///   patient. Nor is who exchanged a large batch by one call: it has looked seldom enough.
+/// * **Between looks** half as long goes by as the last short waits took. So an answer that always takes about the same time is found at
+///   the second look, whether the peer is 50 or 300 ns away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Sixteenths of a message exchanged between two waits, on average over some eight waits.
+    batch: u32,
+    /// Sixteenths of a pause between two looks.
+    gap: u32,
+    /// Messages exchanged when the last wait began.
+    count: u64,
+}
+
+impl Pace {
+    /// Pauses before the first look at a peer that streams: some 500 ns. With 8, the two sides do not get apart; with 64, the ring
+    /// fills, and the peer waits too.
+    const PATIENCE: u32 = 24;
+    /// Messages after which a side that moves them by batches is not patient.
+    const LARGE_BATCH: u64 = 48;
+    /// The average batch of a stream.
+    const STREAM: u32 = 24;
+    /// More messages between two waits count as this many, so that the end of a stream is noticed after a dozen waits.
+    const MOST_COUNTED: u64 = 4;
+    /// The longest gap between two looks, in pauses.
+    const LONGEST_GAP: u32 = 10;
+    /// Waits longer than this many pauses say nothing of how far away the peer is.
+    const SHORT_WAIT: u32 = 64;
+
+    /// Before the first wait.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { batch: 16, gap: 2 * 16, count: 0 }
+    }
+
+    /// A wait begins. Lets some time go by if the peer streams.
+    pub fn begin(&mut self, exchanged: Exchanged, strategy: Wait) {
+        let since = exchanged.count.wrapping_sub(self.count);
+        self.count = exchanged.count;
+        self.batch += 2 * since.min(Self::MOST_COUNTED) as u32;
+        self.batch -= self.batch / 8;
+        let is_large_batch = exchanged.by_batches && since >= Self::LARGE_BATCH;
+        if self.is_stream() && !is_large_batch && strategy != Wait::Park {
+            hint::pause(Self::PATIENCE);
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.batch >= Self::STREAM
+    }
+
+    /// The wait is over.
+    pub fn end(&mut self, waiter: &Waiter) {
+        let pauses = waiter.pauses;
+        if !self.is_stream() && !waiter.spun_out && (1..Self::SHORT_WAIT).contains(&pauses) {
+            let half = (pauses * 16 / 2).clamp(16, Self::LONGEST_GAP * 16);
+            self.gap = (3 * self.gap + half) / 4;
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// One wait: between two looks at what it waits for, the caller calls [`pause`](Self::pause).
 ///
 /// ```text
@@ -54,7 +149,11 @@ const LOOKS_PER_READING: u32 = 32;
 pub struct Waiter {
     strategy: Wait,
     deadline: Deadline,
+    /// Pauses between two looks.
+    gap: u32,
     looks: u32,
+    /// Pauses so far, while spinning.
+    pauses: u32,
     spinning_since: Option<Stopwatch>,
     spun_out: bool,
     announced: bool,
@@ -63,9 +162,17 @@ pub struct Waiter {
 impl Waiter {
     /// Begins a wait that ends at `deadline`.
     #[must_use]
-    pub fn new(strategy: Wait, deadline: Deadline) -> Self {
-        let spun_out = matches!(strategy, Wait::Park);
-        Self { strategy, deadline, looks: 0, spinning_since: None, spun_out, announced: false }
+    pub fn new(strategy: Wait, deadline: Deadline, pace: &Pace) -> Self {
+        Self {
+            strategy,
+            deadline,
+            gap: (pace.gap + 8) / 16,
+            looks: 0,
+            pauses: 0,
+            spinning_since: None,
+            spun_out: matches!(strategy, Wait::Park),
+            announced: false,
+        }
     }
 
     /// Whether this is a moment for the costlier looks too (is the peer still there?): every one of them except while
@@ -90,7 +197,8 @@ impl Waiter {
             return Err(TimedOut);
         }
         if !self.spun_out {
-            hint::spin_loop();
+            hint::pause(self.gap);
+            self.pauses = self.pauses.saturating_add(self.gap);
             if unhurried {
                 self.spun_out = self.budget_is_spent();
             }
@@ -126,5 +234,58 @@ impl Waiter {
             bell.withdraw();
             self.announced = false;
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn after(batches: impl IntoIterator<Item = u64>) -> Pace {
+        let mut pace = Pace::new();
+        let mut count = 0;
+        for batch in batches {
+            count += batch;
+            pace.begin(Exchanged::one_by_one(count), Wait::Spin);
+        }
+        pace
+    }
+
+    #[test]
+    fn single_messages_are_no_stream_and_bursts_are_one() {
+        assert!(!after([1; 1000]).is_stream());
+        assert!(after([2; 20]).is_stream());
+        assert!(after([1, 3, 1, 2].repeat(10)).is_stream());
+        assert!(!after([1, 1, 1, 2].repeat(100)).is_stream());
+    }
+
+    #[test]
+    fn the_end_of_a_stream_is_noticed_after_a_dozen_waits() {
+        let ends = (1..).find(|singles| !after([100; 50].into_iter().chain([1].repeat(*singles))).is_stream());
+        assert!(ends.is_some_and(|singles| (4..20).contains(&singles)), "{ends:?}");
+    }
+
+    /// A pace that has seen many waits of so many pauses, looked at with its own gaps.
+    fn accustomed_to(pauses: u32) -> Waiter {
+        let mut pace = Pace::new();
+        let bell = Doorbell::new();
+        for count in 0..100 {
+            pace.begin(Exchanged::one_by_one(count), Wait::Spin);
+            let mut waiter = Waiter::new(Wait::Spin, Deadline::NEVER, &pace);
+            while waiter.pauses < pauses {
+                waiter.pause(&bell).expect("no deadline");
+            }
+            pace.end(&waiter);
+        }
+        Waiter::new(Wait::Spin, Deadline::NEVER, &pace)
+    }
+
+    #[test]
+    fn the_gap_between_looks_follows_the_distance_of_the_peer() {
+        assert_eq!(accustomed_to(1).gap, 1);
+        assert!((2..=4).contains(&accustomed_to(6).gap), "{}", accustomed_to(6).gap);
+        assert_eq!(accustomed_to(20).gap, 10);
+        // Too long a wait to say anything.
+        assert_eq!(accustomed_to(1000).gap, Waiter::new(Wait::Spin, Deadline::NEVER, &Pace::new()).gap);
     }
 }

@@ -175,7 +175,7 @@ pub fn all() -> Vec<Rival> {
             .with_batches(),
         Rival::within::<Rings<Trying<Eager>>>("ringshm threads try", Side::Ours),
         Rival::within::<Rings<Trying<Patient>>>("ringshm threads try, pausing", Side::Ours),
-        Rival::within::<Rings<Iter>>("ringshm threads iter", Side::Ours),
+        Rival::within::<Rings<Iter>>("ringshm threads iter", Side::Ours).with_batches(),
     ];
     all.extend([
         Rival::across::<Stream<Pipe>>("pipe", Side::Theirs)

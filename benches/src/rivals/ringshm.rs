@@ -19,6 +19,13 @@ pub(super) struct Rings<S>(PhantomData<S>);
 pub(super) trait Style: Send {
     fn send<M: Message>(to: &mut Producer<M>, message: M);
     fn recv<M: Message>(from: &mut Consumer<M>) -> M;
+
+    #[inline(always)]
+    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut Check) {
+        for message in from.drain().expect("the producer lives") {
+            check.see(&message);
+        }
+    }
 }
 
 /// `send` and `recv`.
@@ -72,6 +79,16 @@ impl Style for Iter {
     fn recv<M: Message>(from: &mut Consumer<M>) -> M {
         from.iter().next().expect("the producer lives")
     }
+
+    #[inline(always)]
+    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut Check) {
+        for message in from.iter().take(64) {
+            check.see(&message);
+            if check.ended {
+                break;
+            }
+        }
+    }
 }
 
 struct End<S, E>(E, PhantomData<S>);
@@ -82,9 +99,7 @@ impl<S, E> End<S, E> {
     }
 }
 
-struct BatchEnd<S, M>(Producer<M>, Vec<M>, PhantomData<S>);
-
-impl<S: Style, M: Message> Sender<M> for BatchEnd<S, M> {
+impl<S: Style, M: Message> Sender<M> for End<S, Producer<M>> {
     #[inline(always)]
     fn send(&mut self, message: M) {
         S::send(&mut self.0, message);
@@ -92,9 +107,7 @@ impl<S: Style, M: Message> Sender<M> for BatchEnd<S, M> {
 
     #[inline]
     fn send_batch(&mut self, first: u64, count: usize) {
-        self.1.clear();
-        self.1.extend((0..count as u64).map(|index| M::numbered(first + index)));
-        self.0.send_slice(&self.1).expect("the consumer lives");
+        self.0.send_iter((first..first + count as u64).map(M::numbered)).expect("the consumer lives");
     }
 }
 
@@ -106,9 +119,7 @@ impl<S: Style, M: Message> Receiver<M> for End<S, Consumer<M>> {
 
     #[inline]
     fn recv_batch(&mut self, check: &mut Check) {
-        for message in self.0.drain().expect("the producer lives") {
-            check.see(&message);
-        }
+        S::recv_batch(&mut self.0, check);
     }
 }
 
@@ -162,7 +173,7 @@ fn wait(plan: &Plan) -> Wait {
 impl<S: Style> Within for Rings<S> {
     fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
         let (to, from) = messages::<M>(plan).wait(wait(plan)).threads()?;
-        Ok((BatchEnd(to, Vec::new(), PhantomData::<S>), End::<S, _>::new(from)))
+        Ok((End::<S, _>::new(to), End::<S, _>::new(from)))
     }
 }
 
@@ -180,7 +191,7 @@ impl<S: Style> Across for Rings<S> {
 
     fn sender<M: Message>(_plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
         let ring = ringshm::spsc::<M>("").wait(Wait::Spin).producer_of(&link.files[0])?;
-        Ok(BatchEnd(ring, Vec::new(), PhantomData::<S>))
+        Ok(End::<S, _>::new(ring))
     }
 
     fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {

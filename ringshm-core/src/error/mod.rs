@@ -89,13 +89,13 @@ pub enum SendTimeoutError<T> {
     Fault(T, Fault),
 }
 
-/// Why sending a slice stopped before its end: the messages before `sent` are published, the others are not.
+/// Why sending a slice, or an iterator, stopped before its end: as many messages as `sent` are published, the others are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SendSliceError {
-    /// How many messages of the slice were sent.
+pub struct SendSliceError<T = ()> {
+    /// How many messages were sent.
     pub sent: usize,
-    /// Why the next one was not.
-    pub cause: SendError<()>,
+    /// Why the next one was not. It is in it if it came from an iterator.
+    pub cause: SendError<T>,
 }
 
 /// Why [`try_recv`](crate::Consumer::try_recv) and its like have nothing to return.
@@ -169,7 +169,7 @@ impl<T> fmt::Display for SendTimeoutError<T> {
     }
 }
 
-impl fmt::Display for SendSliceError {
+impl<T> fmt::Display for SendSliceError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sent {} messages, then: {}", self.sent, self.cause)
     }
@@ -242,7 +242,7 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
 impl<T> Error for TrySendError<T> {}
 impl<T> Error for SendError<T> {}
 impl<T> Error for SendTimeoutError<T> {}
-impl Error for SendSliceError {}
+impl<T: fmt::Debug> Error for SendSliceError<T> {}
 impl Error for TryRecvError {}
 impl Error for RecvError {}
 impl Error for RecvTimeoutError {}

@@ -6,7 +6,8 @@
 #![allow(unsafe_code, reason = "a guard is a slice of the ring")]
 
 use super::Records;
-use crate::endpoint::Endpoint;
+use crate::ahead::Ahead;
+use crate::endpoint::{Endpoint, Side as _};
 use crate::error::{Blocked, Fault, OpenError, RecvError, RecvTimeoutError, Stop, TryRecvError};
 use crate::lanes::Peer;
 use crate::ledger::Tally;
@@ -15,6 +16,7 @@ use crate::spsc;
 use core::time::Duration;
 use ringshm_sync::cell::Reading;
 use ringshm_sync::time::Deadline;
+use ringshm_sync::wait::Exchanged;
 
 /// The receiving side of a ring of byte records. Dropping it closes the ring, see [`Consumer`](crate::Consumer), which
 /// this mirrors.
@@ -24,6 +26,7 @@ pub struct RecordConsumer {
     records: Records,
     /// What is released.
     tally: Tally,
+    ahead: Ahead,
     /// Records handed out since then.
     handed_out: u64,
     /// Where an untrusting consumer's guards refer to. Grows to the longest record received through a guard.
@@ -44,12 +47,14 @@ impl RecordConsumer {
         let records = Records::new(&end);
         let ring = spsc::Consumer::resume(end, record::HEADER)?;
         let tally = ring.tally()?;
-        Ok(Self { ring, records, tally, handed_out: 0, scratch: Vec::new() })
+        Ok(Self { ring, records, tally, ahead: Ahead::new(1), handed_out: 0, scratch: Vec::new() })
     }
 
     /// Finds the record at the head, of which at least the header is published.
     #[inline(always)]
     fn find(&mut self) -> Result<Place, Fault> {
+        let records = &self.records;
+        self.ahead.look(self.ring.head(), self.ring.available(), |position| records.prefetch_to_read(position));
         let position = self.ring.head();
         let len = match self.records.piece(position, self.ring.available())? {
             Piece::Record(len) => return Ok(Place { position, len: len as usize }),
@@ -73,7 +78,7 @@ impl RecordConsumer {
 
     #[inline(always)]
     fn peek_by(&mut self, deadline: Deadline) -> Result<Place, Stop> {
-        self.ring.peek_by(record::HEADER, deadline)?;
+        self.ring.peek_by(record::HEADER, Exchanged::one_by_one(self.tally.count), deadline)?;
         self.find().map_err(Stop::Fault)
     }
 
@@ -210,7 +215,7 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvError`].
     pub fn drain(&mut self) -> Result<RecordDrain<'_>, RecvError> {
-        self.ring.peek_all_by(record::HEADER, Deadline::NEVER)?;
+        self.ring.peek_all_by(record::HEADER, Exchanged::by_batches(self.tally.count), Deadline::NEVER)?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 
@@ -219,7 +224,7 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvTimeoutError`].
     pub fn drain_timeout(&mut self, timeout: Duration) -> Result<RecordDrain<'_>, RecvTimeoutError> {
-        self.ring.peek_all_by(record::HEADER, Deadline::after(timeout))?;
+        self.ring.peek_all_by(record::HEADER, Exchanged::by_batches(self.tally.count), Deadline::after(timeout))?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 

@@ -52,6 +52,18 @@ impl Records {
         unsafe { self.data.read(offset as usize, len) }
     }
 
+    /// Asks for the line at `position`, to be written.
+    #[inline(always)]
+    fn prefetch_to_write(&self, position: u64) {
+        self.data.prefetch_to_write((position & self.mask) as usize);
+    }
+
+    /// Asks for the line at `position`, to be read.
+    #[inline(always)]
+    fn prefetch_to_read(&self, position: u64) {
+        self.data.prefetch_to_read((position & self.mask) as usize);
+    }
+
     #[inline(always)]
     fn put_header(&self, position: u64, header: u64) {
         // SAFETY: the caller claimed these eight bytes.

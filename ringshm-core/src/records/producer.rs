@@ -6,7 +6,8 @@
 #![allow(unsafe_code, reason = "a loan is a slice of the ring")]
 
 use super::Records;
-use crate::endpoint::Endpoint;
+use crate::ahead::Ahead;
+use crate::endpoint::{Endpoint, Side as _};
 use crate::error::{Blocked, OpenError, SendError, SendSliceError, SendTimeoutError, Stop, TrySendError};
 use crate::lanes::Peer;
 use crate::ledger::Tally;
@@ -16,6 +17,7 @@ use core::time::Duration;
 use ringshm_sync::cell::Writing;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
+use ringshm_sync::wait::Exchanged;
 
 /// The sending side of a ring of byte records.
 ///
@@ -28,6 +30,7 @@ pub struct RecordProducer {
     ring: spsc::Producer,
     records: Records,
     tally: Tally,
+    ahead: Ahead,
     /// Where an untrusting producer's loans are written. Grows to the largest loan.
     scratch: Vec<u8>,
 }
@@ -46,7 +49,7 @@ impl RecordProducer {
         let records = Records::new(&end);
         let ring = spsc::Producer::resume(end, record::HEADER)?;
         let tally = ring.tally()?;
-        Ok(Self { ring, records, tally, scratch: Vec::new() })
+        Ok(Self { ring, records, tally, ahead: Ahead::new(1), scratch: Vec::new() })
     }
 
     /// The units to claim for a payload of `len` bytes at the tail, and how many of them are padding.
@@ -72,7 +75,7 @@ impl RecordProducer {
     #[inline(always)]
     fn claim_by(&mut self, len: usize, deadline: Deadline) -> Result<Place, Stop> {
         let (units, padding) = self.need(len);
-        self.ring.claim_by(units, deadline)?;
+        self.ring.claim_by(units, Exchanged::one_by_one(self.tally.count), deadline)?;
         Ok(self.begin(len, padding))
     }
 
@@ -97,6 +100,8 @@ impl RecordProducer {
         self.ring.advance(after.wrapping_sub(self.ring.tail()));
         // Wrapping: the count it goes on from was read from shared memory.
         self.tally.count = self.tally.count.wrapping_add(1);
+        let records = &self.records;
+        self.ahead.look(self.ring.tail(), self.ring.room(), |position| records.prefetch_to_write(position));
     }
 
     #[inline(always)]

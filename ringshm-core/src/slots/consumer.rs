@@ -6,13 +6,15 @@
 #![allow(unsafe_code, reason = "a guard is a reference into the ring")]
 
 use super::{Payload, Slots};
-use crate::endpoint::Endpoint;
+use crate::ahead::Ahead;
+use crate::endpoint::{Endpoint, Side as _};
 use crate::error::{OpenError, RecvError, RecvTimeoutError, TryRecvError};
 use crate::lanes::Peer;
 use crate::spsc;
 use core::time::Duration;
 use ringshm_sync::cell::Reading;
 use ringshm_sync::time::Deadline;
+use ringshm_sync::wait::Exchanged;
 
 /// The receiving side of a ring of `T`.
 ///
@@ -24,6 +26,7 @@ use ringshm_sync::time::Deadline;
 pub struct Consumer<T> {
     ring: spsc::Consumer,
     slots: Slots<T>,
+    ahead: Ahead,
     /// What an untrusting consumer's guards refer to: nobody else can change it there.
     scratch: Box<T>,
 }
@@ -31,7 +34,8 @@ pub struct Consumer<T> {
 impl<T: Payload> Consumer<T> {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let slots = Slots::new(&end);
-        Ok(Self { ring: spsc::Consumer::resume(end, 1)?, slots, scratch: Box::new(T::new_zeroed()) })
+        let ahead = Ahead::new(size_of::<T>() as u64);
+        Ok(Self { ring: spsc::Consumer::resume(end, 1)?, slots, ahead, scratch: Box::new(T::new_zeroed()) })
     }
 
     /// Receives a message if there is one. Never waits; makes no system call unless the producer sleeps, except that an empty
@@ -39,7 +43,7 @@ impl<T: Payload> Consumer<T> {
     ///
     /// # Errors
     /// [`TryRecvError`].
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         let position = self.ring.peek(1)?;
         Ok(self.recv_at(position))
@@ -49,9 +53,9 @@ impl<T: Payload> Consumer<T> {
     ///
     /// # Errors
     /// [`RecvError`].
-    #[inline]
+    #[inline(always)]
     pub fn recv(&mut self) -> Result<T, RecvError> {
-        let position = self.ring.peek_by(1, Deadline::NEVER)?;
+        let position = self.ring.peek_by(1, Exchanged::one_by_one(self.ring.head()), Deadline::NEVER)?;
         Ok(self.recv_at(position))
     }
 
@@ -60,16 +64,23 @@ impl<T: Payload> Consumer<T> {
     /// # Errors
     /// [`RecvTimeoutError`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        let position = self.ring.peek_by(1, Deadline::after(timeout))?;
+        let position = self.ring.peek_by(1, Exchanged::one_by_one(self.ring.head()), Deadline::after(timeout))?;
         Ok(self.recv_at(position))
     }
 
     #[inline(always)]
     fn recv_at(&mut self, position: u64) -> T {
+        self.look_ahead();
         let message = self.slots.take(position);
         self.ring.advance(1);
         self.ring.release();
         message
+    }
+
+    #[inline(always)]
+    fn look_ahead(&mut self) {
+        let slots = &self.slots;
+        self.ahead.look(self.ring.head(), self.ring.available(), |position| slots.prefetch_to_read(position));
     }
 
     /// Hands out the next message without copying it, if there is one. It is released when the guard is dropped.
@@ -88,7 +99,7 @@ impl<T: Payload> Consumer<T> {
     /// # Errors
     /// [`RecvError`].
     pub fn recv_ref(&mut self) -> Result<RecvRef<'_, T>, RecvError> {
-        let position = self.ring.peek_by(1, Deadline::NEVER)?;
+        let position = self.ring.peek_by(1, Exchanged::one_by_one(self.ring.head()), Deadline::NEVER)?;
         Ok(self.hand_out(position))
     }
 
@@ -107,7 +118,7 @@ impl<T: Payload> Consumer<T> {
     /// [`TryRecvError`] if there is nothing.
     pub fn try_drain(&mut self) -> Result<Drain<'_, T>, TryRecvError> {
         self.ring.peek_all(1)?;
-        Ok(Drain { consumer: self })
+        Ok(Drain::new(self))
     }
 
     /// As [`try_drain`](Self::try_drain), and waits for the first message as long as it takes.
@@ -115,13 +126,20 @@ impl<T: Payload> Consumer<T> {
     /// # Errors
     /// [`RecvError`].
     pub fn drain(&mut self) -> Result<Drain<'_, T>, RecvError> {
-        self.ring.peek_all_by(1, Deadline::NEVER)?;
-        Ok(Drain { consumer: self })
+        self.ring.peek_all_by(1, Exchanged::by_batches(self.ring.head()), Deadline::NEVER)?;
+        Ok(Drain::new(self))
     }
 
-    /// Receives until the producer is gone, waiting for each message.
+    /// Receives until the producer is gone, waiting for messages.
+    ///
+    /// What it has handed out is released together: whenever it has come to the end of what was there when it last looked, at the
+    /// latest after an eighth of the ring, and when it is dropped. So a busy ring is drained about as fast as by
+    /// [`drain`](Self::drain). A consumer that is killed before leaves those messages to its successor, which receives them again; and
+    /// one that waits for its producer while it holds such a message may find it waiting for this room. [`recv`](Self::recv)
+    /// releases each message at once.
     pub fn iter(&mut self) -> Iter<'_, T> {
-        Iter { consumer: self }
+        let window = Window::new(self, 0);
+        Iter { consumer: self, window }
     }
 
     /// Receives until the ring is empty.
@@ -202,35 +220,76 @@ impl<T: Payload> Drop for RecvRef<'_, T> {
     }
 }
 
-/// Messages handed out together. Dropping it releases those that were taken from it; the others stay in the ring.
+/// Messages that are handed out and not released yet, and those that come next.
+#[derive(Debug)]
+struct Window<T> {
+    slots: Slots<T>,
+    /// Handed out up to here. Kept apart from the ring's own head, so that a loop has nothing to store for each message.
+    head: u64,
+    /// Published up to here.
+    end: u64,
+}
+
+impl<T: Payload> Window<T> {
+    /// The next messages, `most` of them, or what is there.
+    fn new(consumer: &Consumer<T>, most: u64) -> Self {
+        let head = consumer.ring.head();
+        let end = head.wrapping_add(consumer.ring.available().min(most));
+        Self { slots: consumer.slots.clone(), head, end }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<T> {
+        if self.head == self.end {
+            return None;
+        }
+        let message = self.slots.take(self.head);
+        self.head = self.head.wrapping_add(1);
+        Some(message)
+    }
+
+    /// Releases what was handed out.
+    #[inline(always)]
+    fn release(&self, consumer: &mut Consumer<T>) {
+        let ring = &mut consumer.ring;
+        if !ring.end().is_forked() {
+            ring.advance(self.head.wrapping_sub(ring.head()));
+            ring.release();
+        }
+    }
+}
+
+/// Messages handed out together. Dropping it releases those that were taken from it; the others stay in the ring. A drain that is
+/// forgotten instead releases nothing: all of them are handed out again.
 #[derive(Debug)]
 pub struct Drain<'a, T: Payload> {
     consumer: &'a mut Consumer<T>,
+    window: Window<T>,
 }
 
-impl<T: Payload> Drain<'_, T> {
+impl<'a, T: Payload> Drain<'a, T> {
+    fn new(consumer: &'a mut Consumer<T>) -> Self {
+        let window = Window::new(consumer, u64::MAX);
+        Self { consumer, window }
+    }
+
     /// Leaves all of them in the ring, those already taken included: they are handed out again.
-    pub fn keep(self) {
+    pub fn keep(mut self) {
         self.consumer.ring.cancel();
+        self.window.head = self.consumer.ring.head();
     }
 }
 
 impl<T: Payload> Iterator for Drain<'_, T> {
     type Item = T;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        if self.consumer.ring.available() == 0 {
-            return None;
-        }
-        let position = self.consumer.ring.peek(1).ok()?;
-        let message = self.consumer.slots.take(position);
-        self.consumer.ring.advance(1);
-        Some(message)
+        self.window.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.consumer.ring.available() as usize;
+        let left = self.window.end.wrapping_sub(self.window.head) as usize;
         (left, Some(left))
     }
 }
@@ -239,24 +298,40 @@ impl<T: Payload> ExactSizeIterator for Drain<'_, T> {}
 
 impl<T: Payload> Drop for Drain<'_, T> {
     fn drop(&mut self) {
-        if !self.consumer.ring.end().is_forked() {
-            self.consumer.ring.release();
-        }
+        self.window.release(self.consumer);
     }
 }
 
 /// See [`Consumer::iter`].
 #[derive(Debug)]
-pub struct Iter<'a, T> {
+pub struct Iter<'a, T: Payload> {
     consumer: &'a mut Consumer<T>,
+    window: Window<T>,
+}
+
+impl<T: Payload> Iter<'_, T> {
+    #[cold]
+    fn go_on(&mut self) -> Option<T> {
+        self.window.release(self.consumer);
+        let exchanged = Exchanged::by_batches(self.consumer.ring.head());
+        self.consumer.ring.peek_by(1, exchanged, Deadline::NEVER).ok()?;
+        self.window = Window::new(self.consumer, (self.consumer.capacity() as u64 / 8).max(1));
+        self.window.next()
+    }
 }
 
 impl<T: Payload> Iterator for Iter<'_, T> {
     type Item = T;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        self.consumer.recv().ok()
+        self.window.next().or_else(|| self.go_on())
+    }
+}
+
+impl<T: Payload> Drop for Iter<'_, T> {
+    fn drop(&mut self) {
+        self.window.release(self.consumer);
     }
 }
 

@@ -13,6 +13,7 @@ mod producer;
 pub use consumer::{Consumer, Drain, Iter, RecvRef, TryIter};
 pub use producer::{Loan, Producer};
 
+use crate::ahead::LINE;
 use crate::endpoint::Endpoint;
 use crate::layout::MAX_PAYLOAD_ALIGN;
 use core::marker::PhantomData;
@@ -28,7 +29,7 @@ pub trait Payload: FromBytes + IntoBytes + Immutable + Copy + Send + 'static {}
 impl<T: FromBytes + IntoBytes + Immutable + Copy + Send + 'static> Payload for T {}
 
 /// The slots of a ring, by position.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slots<T> {
     data: Bytes,
     mask: u64,
@@ -80,6 +81,42 @@ impl<T: Payload> Slots<T> {
         let slot = self.reading(position);
         // SAFETY: as for `put`, and every bit pattern is a `T`.
         unsafe { slot.as_ptr().cast::<T>().read() }
+    }
+
+    /// Asks for the lines of the slot at `position`, to be written.
+    #[inline(always)]
+    fn prefetch_to_write(&self, position: u64) {
+        let offset = self.offset(position);
+        for line in (0..size_of::<T>()).step_by(LINE as usize) {
+            self.data.prefetch_to_write(offset + line);
+        }
+    }
+
+    /// Asks for the lines of the slot at `position`, to be read.
+    #[inline(always)]
+    fn prefetch_to_read(&self, position: u64) {
+        let offset = self.offset(position);
+        for line in (0..size_of::<T>()).step_by(LINE as usize) {
+            self.data.prefetch_to_read(offset + line);
+        }
+    }
+
+    /// Makes values in the slots from `position` on, `most` of them, and not beyond the wrap. Counts them in `written` while it goes, in
+    /// case the iterator panics. Returns whether the iterator had enough.
+    #[inline(always)]
+    fn put_each(&self, position: u64, most: u64, values: &mut impl Iterator<Item = T>, written: &mut u64) -> bool {
+        let most = (most as usize).min(self.to_wrap(position));
+        // SAFETY: the caller claimed as many slots, and they are contiguous.
+        let slots = unsafe { self.data.write(self.offset(position), most * size_of::<T>()) };
+        let first = slots.as_mut_ptr().cast::<T>();
+        for index in 0..most {
+            let Some(value) = values.next() else { return false };
+            let slot = first.wrapping_add(index);
+            // SAFETY: one of these slots, aligned because the data area and the stride are.
+            unsafe { slot.write(value) };
+            *written += 1;
+        }
+        true
     }
 
     /// Copies values into the slots from `position` on, which do not reach beyond the wrap.

@@ -6,7 +6,8 @@
 #![allow(unsafe_code, reason = "a loan is a reference into the ring")]
 
 use super::{Payload, Slots};
-use crate::endpoint::Endpoint;
+use crate::ahead::Ahead;
+use crate::endpoint::{Endpoint, Side as _};
 use crate::error::{Blocked, OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
 use crate::lanes::Peer;
 use crate::spsc;
@@ -14,6 +15,7 @@ use core::time::Duration;
 use ringshm_sync::cell::Writing;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
+use ringshm_sync::wait::Exchanged;
 
 /// The sending side of a ring of `T`.
 ///
@@ -27,6 +29,7 @@ use ringshm_sync::time::Deadline;
 pub struct Producer<T> {
     ring: spsc::Producer,
     slots: Slots<T>,
+    ahead: Ahead,
     /// Where an untrusting producer's loans are written: nobody else can change them there.
     scratch: Box<T>,
 }
@@ -34,14 +37,15 @@ pub struct Producer<T> {
 impl<T: Payload> Producer<T> {
     pub(crate) fn resume(end: Endpoint) -> Result<Self, OpenError> {
         let slots = Slots::new(&end);
-        Ok(Self { ring: spsc::Producer::resume(end, 1)?, slots, scratch: Box::new(T::new_zeroed()) })
+        let ahead = Ahead::new(size_of::<T>() as u64);
+        Ok(Self { ring: spsc::Producer::resume(end, 1)?, slots, ahead, scratch: Box::new(T::new_zeroed()) })
     }
 
     /// Sends a message if there is room. Never waits; makes no system call unless the consumer sleeps.
     ///
     /// # Errors
     /// [`TrySendError`], with the message in it.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
         match self.ring.claim(1) {
             Ok(position) => {
@@ -56,9 +60,9 @@ impl<T: Payload> Producer<T> {
     ///
     /// # Errors
     /// [`SendError`], with the message in it.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
-        match self.ring.claim_by(1, Deadline::NEVER) {
+        match self.ring.claim_by(1, Exchanged::one_by_one(self.ring.tail()), Deadline::NEVER) {
             Ok(position) => {
                 self.send_at(position, message);
                 Ok(())
@@ -72,7 +76,7 @@ impl<T: Payload> Producer<T> {
     /// # Errors
     /// [`SendTimeoutError`], with the message in it.
     pub fn send_timeout(&mut self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        match self.ring.claim_by(1, Deadline::after(timeout)) {
+        match self.ring.claim_by(1, Exchanged::one_by_one(self.ring.tail()), Deadline::after(timeout)) {
             Ok(position) => {
                 self.send_at(position, message);
                 Ok(())
@@ -87,6 +91,13 @@ impl<T: Payload> Producer<T> {
         self.slots.put(position, message);
         self.ring.advance(1);
         self.ring.publish();
+        self.look_ahead();
+    }
+
+    #[inline(always)]
+    fn look_ahead(&mut self) {
+        let slots = &self.slots;
+        self.ahead.look(self.ring.tail(), self.ring.room(), |position| slots.prefetch_to_write(position));
     }
 
     /// Sends as many messages of a slice as there is room for, from its start, and publishes them together. Returns how many.
@@ -97,14 +108,7 @@ impl<T: Payload> Producer<T> {
         if messages.is_empty() {
             return Ok(0);
         }
-        if (self.ring.room() as usize) < messages.len() {
-            // Look how far the consumer has come: all of the slice may fit.
-            match self.ring.claim(messages.len() as u64) {
-                Ok(_) | Err(Blocked::NotReady) => {}
-                Err(blocked) => return Err(blocked.into_try_send(())),
-            }
-        }
-        let mut position = self.ring.claim(1).map_err(|blocked| blocked.into_try_send(()))?;
+        let mut position = self.claim_up_to(messages.len()).map_err(|blocked| blocked.into_try_send(()))?;
         let count = messages.len().min(self.ring.room() as usize);
         let mut rest = &messages[..count];
         while !rest.is_empty() {
@@ -125,13 +129,78 @@ impl<T: Payload> Producer<T> {
     pub fn send_slice(&mut self, messages: &[T]) -> Result<(), SendSliceError> {
         let mut sent = 0;
         while sent < messages.len() {
-            if let Err(stop) = self.ring.claim_by(1, Deadline::NEVER) {
+            if let Err(stop) = self.ring.claim_by(1, Exchanged::by_batches(self.ring.tail()), Deadline::NEVER) {
                 return Err(SendSliceError { sent, cause: stop.into_send(()) });
             }
             // There is room for one at least; a consumer that closed just now is found by the next claim.
             sent += self.try_send_slice(&messages[sent..]).unwrap_or(0);
         }
         Ok(())
+    }
+
+    /// Sends as many messages of an iterator as there is room for, and publishes them together. Returns how many.
+    ///
+    /// They are made in the ring itself, without a copy. What there is no room for is not taken from the iterator: give it
+    /// `&mut iterator` to go on with the rest. If the iterator panics, what it had made before is sent.
+    ///
+    /// # Errors
+    /// [`TrySendError`] if there is no room at all; nothing was taken from the iterator then.
+    #[inline]
+    pub fn try_send_iter(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, TrySendError<()>> {
+        let mut messages = messages.into_iter();
+        let most = messages.size_hint().1.unwrap_or(usize::MAX).clamp(1, self.capacity());
+        self.claim_up_to(most).map_err(|blocked| blocked.into_try_send(()))?;
+        Ok(self.fill(None, &mut messages))
+    }
+
+    /// Sends all messages of an iterator, made in the ring itself, and waits for room as long as it takes. They are published
+    /// whenever the ring is full, and at the end. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`SendSliceError`], with the number of messages that were sent, and the one that was taken from the iterator after them.
+    #[inline]
+    pub fn send_iter(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendSliceError<T>> {
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        while let Some(first) = messages.next() {
+            if let Err(stop) = self.ring.claim_by(1, Exchanged::by_batches(self.ring.tail()), Deadline::NEVER) {
+                return Err(SendSliceError { sent, cause: stop.into_send(first) });
+            }
+            sent += self.fill(Some(first), &mut messages);
+        }
+        Ok(sent)
+    }
+
+    /// Claims one message at least, and looks how far the consumer has come if `most` is more than the known room.
+    #[inline(always)]
+    fn claim_up_to(&mut self, most: usize) -> Result<u64, Blocked> {
+        match self.ring.claim(most as u64) {
+            Err(Blocked::NotReady) if self.ring.room() > 0 => Ok(self.ring.tail()),
+            result => result,
+        }
+    }
+
+    /// Writes messages into the room that is there, `first` first, and publishes them.
+    #[inline(always)]
+    fn fill(&mut self, first: Option<T>, messages: &mut impl Iterator<Item = T>) -> usize {
+        crash::point("slots.claimed");
+        let room = self.ring.room();
+        let mut batch = Batch { ring: &mut self.ring, written: 0 };
+        let position = batch.ring.tail();
+        if let Some(first) = first {
+            self.slots.put(position, first);
+            batch.written = 1;
+        }
+        while batch.written < room {
+            let next = position.wrapping_add(batch.written);
+            if !self.slots.put_each(next, room - batch.written, messages, &mut batch.written) {
+                break;
+            }
+        }
+        let written = batch.written as usize;
+        drop(batch);
+        self.look_ahead();
+        written
     }
 
     /// Lends the next slot, to be filled in place and sent by [`Loan::commit`]. Dropping the loan sends nothing.
@@ -153,7 +222,7 @@ impl<T: Payload> Producer<T> {
     /// # Errors
     /// [`SendError`].
     pub fn loan(&mut self) -> Result<Loan<'_, T>, SendError<()>> {
-        match self.ring.claim_by(1, Deadline::NEVER) {
+        match self.ring.claim_by(1, Exchanged::one_by_one(self.ring.tail()), Deadline::NEVER) {
             Ok(position) => Ok(self.lend(position)),
             Err(stop) => Err(stop.into_send(())),
         }
@@ -197,6 +266,20 @@ impl<T: Payload> Producer<T> {
     /// Leaves the ring without closing it: the consumer waits for a successor.
     pub fn detach(mut self) {
         self.ring.end_mut().will_detach();
+    }
+}
+
+/// Messages that are written one after the other and published together, even if what makes them panics.
+struct Batch<'a> {
+    ring: &'a mut spsc::Producer,
+    written: u64,
+}
+
+impl Drop for Batch<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.ring.advance(self.written);
+        self.ring.publish();
     }
 }
 

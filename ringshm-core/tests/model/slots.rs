@@ -45,6 +45,7 @@ enum Op {
     Send,
     SendTimeout,
     SendSlice(usize),
+    SendIter(usize),
     /// Commits it, or not.
     Loan(bool),
     Recv,
@@ -73,6 +74,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Send),
         1 => Just(Op::SendTimeout),
         4 => (0..12_usize).prop_map(Op::SendSlice),
+        4 => (0..12_usize).prop_map(Op::SendIter),
         3 => any::<bool>().prop_map(Op::Loan),
         6 => Just(Op::Recv),
         1 => Just(Op::RecvTimeout),
@@ -186,6 +188,20 @@ impl<T: Sample> Play<T> {
                     messages[..fitting].iter().for_each(|message| self.sent(*message));
                 }
             }
+            Op::SendIter(count) => {
+                let mut messages = (0..*count as u64).map(|at| T::numbered(self.sent + at));
+                let fitting = self.room().min(*count);
+                if verdict.is_ok() && fitting == *count && count % 2 == 1 {
+                    assert_eq!(producer.send_iter(messages), Ok(*count));
+                } else {
+                    let sent = producer.try_send_iter(&mut messages);
+                    assert_eq!(sent, verdict.map(|()| fitting));
+                    assert_eq!(messages.count(), count - sent.unwrap_or(0), "nothing is taken that is not sent");
+                }
+                if verdict.is_ok() {
+                    (0..fitting).for_each(|_| self.sent(T::numbered(self.sent)));
+                }
+            }
             Op::Loan(commits) => {
                 let loan = producer.try_loan();
                 assert_eq!(loan.as_ref().map(|_| ()).map_err(|error| *error), verdict);
@@ -235,6 +251,7 @@ impl<T: Sample> Play<T> {
             Op::Drain(count, end) => match consumer.try_drain() {
                 Err(error) => assert_eq!(Some(error), nothing),
                 Ok(mut drain) => {
+                    let before = self.handed_out;
                     assert_eq!((nothing, drain.len()), (None, self.queue.len() - self.handed_out));
                     for _ in 0..*count {
                         self.expect_next(drain.next());
@@ -243,11 +260,22 @@ impl<T: Sample> Play<T> {
                     match end {
                         End::Drop => drop(drain),
                         End::Keep => drain.keep(),
-                        End::Forget => core::mem::forget(drain),
+                        End::Forget => {
+                            core::mem::forget(drain);
+                            self.handed_out = before;
+                        }
                     }
                     self.end(*end);
                 }
             },
+            Op::Iter(count) if count % 2 == 1 => {
+                let ready = self.queue.len() - self.handed_out;
+                for message in consumer.iter().take(ready.min(*count)) {
+                    self.expect_next(Some(message));
+                }
+                // One that took nothing releases what was handed out and forgotten before, as one that did.
+                self.release();
+            }
             Op::Iter(count) => {
                 for message in consumer.try_iter().take(*count) {
                     self.expect_next(Some(message));

@@ -72,6 +72,12 @@ impl Bytes {
         let held = self.granules(at, len).iter().map(UnsafeCell::get_mut).collect();
         Writing { pointer: self.base.wrapping_add(at), _held: held }
     }
+
+    /// The model has no caches.
+    pub fn prefetch_to_read(&self, _at: usize) {}
+
+    /// The model has no caches.
+    pub fn prefetch_to_write(&self, _at: usize) {}
 }
 
 /// A range being read.

@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code, reason = "pointer arithmetic inside one mapped range")]
 
+use super::hint;
+
 /// A range of payload memory, shared by all participants. The owner of the memory keeps it alive.
 #[derive(Clone, Debug)]
 pub struct Bytes {
@@ -66,6 +68,18 @@ impl Bytes {
         // SAFETY: the caller keeps `at` inside the range that `new` was promised.
         let pointer = unsafe { self.base.add(at) };
         Writing { pointer }
+    }
+
+    /// Asks for the cache line of offset `at`, to be read soon. Only a hint: it reads nothing.
+    #[inline(always)]
+    pub fn prefetch_to_read(&self, at: usize) {
+        hint::prefetch_to_read(self.base.wrapping_add(at));
+    }
+
+    /// Asks for the cache line of offset `at`, to be written soon. Only a hint: it writes nothing.
+    #[inline(always)]
+    pub fn prefetch_to_write(&self, at: usize) {
+        hint::prefetch_to_write(self.base.wrapping_add(at));
     }
 }
 
