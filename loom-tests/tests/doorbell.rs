@@ -8,7 +8,7 @@ use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::barrier::{Light, set_membarrier};
 use ringshm_sync::doorbell::Doorbell;
 use ringshm_sync::time::Deadline;
-use ringshm_sync::wait::{Wait, Waiter};
+use ringshm_sync::wait::{Pace, Wait, Waiter};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ impl Door {
 
     /// Sleeps until `count` have come; a lost wake-up makes this a deadlock.
     fn await_visitors(&self, count: u32) {
-        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER);
+        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER, &Pace::new());
         while self.visitors.load(Relaxed) < count {
             assert!(waiter.pause(&self.bell).is_ok(), "there is no deadline");
         }
@@ -100,7 +100,7 @@ fn a_ringer_killed_at_any_step_delays_its_owner_by_one_park_and_no_more() {
                 died
             }
         });
-        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER);
+        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER, &Pace::new());
         for _ in 0..6 {
             if door.visitors.load(Relaxed) == 1 || waiter.pause(&door.bell).is_err() {
                 break;
