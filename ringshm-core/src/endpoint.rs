@@ -201,6 +201,9 @@ pub(crate) trait Side {
     /// Whether `units` can be had: a look at the peer's cursor and, if it is a `thorough` one, at the peer itself.
     fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked>;
 
+    /// Asks for the memory that is wanted next.
+    fn expect(&self);
+
     /// Looks, and if there is nothing waits until `units` can be had.
     #[cold]
     #[inline(never)]
@@ -220,6 +223,7 @@ pub(crate) trait Side {
         let end = self.end();
         let mut waiter = Waiter::new(end.behaviour.wait, deadline, &end.pace);
         let outcome = loop {
+            self.expect();
             if waiter.pause(&self.end().own().presence.bell).is_err() {
                 break Err(Stop::TimedOut);
             }
