@@ -16,7 +16,8 @@ pub enum Wait {
     Spin,
     /// Spin for as long as given, then give the core away at every look. For cores shared with other busy threads.
     SpinThenYield(Duration),
-    /// Spin for as long as given, then sleep until the peer rings. The default, with [`Wait::BUDGET`].
+    /// Spin for as long as given, then sleep until the peer rings. The default, with [`Wait::BUDGET`]. After a few waits that took
+    /// more than one and a half times as long, spin for a sixteenth of it only, until one did not: where messages are rare, spinning helps nobody.
     SpinThenPark(Duration),
     /// Sleep at once until the peer rings.
     Park,
@@ -71,6 +72,7 @@ impl Exchanged {
 ///   both sides run at the pace at which a line travels to and fro for every message or two, five times as slow. A peer streams
 ///   while one and a half messages or more are exchanged between two waits on average: who exchanges single messages is never
 ///   patient. Nor is who exchanged a large batch by one call: it has looked seldom enough.
+/// * **Before it parks**, a side spins as [`Wait::SpinThenPark`] says: hardly, where spinning has not helped lately.
 /// * **Between looks** half as long goes by as the last short waits took. So an answer that always takes about the same time is found at
 ///   the second look, whether the peer is 50 or 300 ns away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub struct Pace {
     gap: u32,
     /// Messages exchanged when the last wait began.
     count: u64,
+    /// Waits in a row that took more than one and a half times their budget.
+    long_waits: u32,
 }
 
 impl Pace {
@@ -98,10 +102,15 @@ impl Pace {
     /// Waits longer than this many pauses say nothing of how far away the peer is.
     const SHORT_WAIT: u32 = 64;
 
+    /// Long waits after which spinning is cut short.
+    const LONG_WAITS: u32 = 3;
+    /// What is left of the budget then.
+    const SHARE_LEFT: u32 = 16;
+
     /// Before the first wait.
     #[must_use]
     pub const fn new() -> Self {
-        Self { batch: 16, gap: 2 * 16, count: 0 }
+        Self { batch: 16, gap: 2 * 16, count: 0, long_waits: 0 }
     }
 
     /// A wait begins. Lets some time go by if the peer streams.
@@ -120,8 +129,22 @@ impl Pace {
         self.batch >= Self::STREAM
     }
 
+    /// How long to spin of a budget.
+    fn spin(&self, budget: Duration) -> Duration {
+        if self.long_waits < Self::LONG_WAITS { budget } else { budget / Self::SHARE_LEFT }
+    }
+
+    /// A wait with this budget took so long.
+    fn took(&mut self, budget: Duration, time: Duration) {
+        self.long_waits = if 2 * time > 3 * budget { (self.long_waits + 1).min(Self::LONG_WAITS) } else { 0 };
+    }
+
     /// The wait is over.
     pub fn end(&mut self, waiter: &Waiter) {
+        if let Wait::SpinThenPark(budget) = waiter.strategy {
+            // Not even the clock was read in a very short one.
+            self.took(budget, waiter.spinning_since.map_or(Duration::ZERO, |start| start.elapsed()));
+        }
         let pauses = waiter.pauses;
         if !self.is_stream() && !waiter.spun_out && (1..Self::SHORT_WAIT).contains(&pauses) {
             let half = (pauses * 16 / 2).clamp(16, Self::LONGEST_GAP * 16);
@@ -149,6 +172,8 @@ impl Default for Pace {
 pub struct Waiter {
     strategy: Wait,
     deadline: Deadline,
+    /// How long it spins before it does something else.
+    spin: Duration,
     /// Pauses between two looks.
     gap: u32,
     looks: u32,
@@ -166,6 +191,12 @@ impl Waiter {
         Self {
             strategy,
             deadline,
+            spin: match strategy {
+                Wait::Spin => Duration::MAX,
+                Wait::SpinThenYield(budget) => budget,
+                Wait::SpinThenPark(budget) => pace.spin(budget),
+                Wait::Park => Duration::ZERO,
+            },
             gap: (pace.gap + 8) / 16,
             looks: 0,
             pauses: 0,
@@ -219,13 +250,7 @@ impl Waiter {
     }
 
     fn budget_is_spent(&mut self) -> bool {
-        match self.strategy {
-            Wait::Spin => false,
-            Wait::Park => true,
-            Wait::SpinThenYield(budget) | Wait::SpinThenPark(budget) => {
-                self.spinning_since.get_or_insert_with(Stopwatch::start).has_run(budget)
-            }
-        }
+        self.strategy != Wait::Spin && self.spinning_since.get_or_insert_with(Stopwatch::start).has_run(self.spin)
     }
 
     /// Ends the wait: takes back an announcement that nobody answered.
@@ -263,6 +288,18 @@ mod tests {
     fn the_end_of_a_stream_is_noticed_after_a_dozen_waits() {
         let ends = (1..).find(|singles| !after([100; 50].into_iter().chain([1].repeat(*singles))).is_stream());
         assert!(ends.is_some_and(|singles| (4..20).contains(&singles)), "{ends:?}");
+    }
+
+    #[test]
+    fn where_messages_are_rare_spinning_is_cut_short_until_one_comes_soon() {
+        let (mut pace, budget) = (Pace::new(), Wait::BUDGET);
+        pace.took(budget, 3 * budget);
+        pace.took(budget, 3 * budget);
+        assert_eq!(pace.spin(budget), budget);
+        pace.took(budget, 3 * budget);
+        assert_eq!(pace.spin(budget), budget / 16);
+        pace.took(budget, budget);
+        assert_eq!(pace.spin(budget), budget);
     }
 
     /// A pace that has seen many waits of so many pauses, looked at with its own gaps.

@@ -47,6 +47,12 @@ impl Stopwatch {
     pub fn has_run(&self, _budget: Duration) -> bool {
         true
     }
+
+    /// None.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Rations a system call. Here every question is answered with yes.

@@ -54,7 +54,13 @@ impl Stopwatch {
     /// Whether at least `budget` has passed.
     #[must_use]
     pub fn has_run(&self, budget: Duration) -> bool {
-        self.0.elapsed() >= budget
+        self.elapsed() >= budget
+    }
+
+    /// The time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
     }
 }
 
