@@ -201,6 +201,9 @@ pub(crate) trait Side {
     /// Whether `units` can be had: a look at the peer's cursor and, if it is a `thorough` one, at the peer itself.
     fn look(&mut self, units: u64, thorough: bool) -> Result<(), Blocked>;
 
+    /// Where it writes or reads next.
+    fn position(&self) -> u64;
+
     /// Asks for the memory that is wanted next.
     fn expect(&self);
 
@@ -208,8 +211,10 @@ pub(crate) trait Side {
     #[cold]
     #[inline(never)]
     fn look_or_wait(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<(), Stop> {
+        let position = self.position();
         let end = self.end_mut();
-        end.pace.begin(exchanged, end.behaviour.wait);
+        let capacity = end.memory.geometry().capacity;
+        end.pace.begin(exchanged, position, capacity, end.behaviour.wait);
         match self.look(units, false) {
             Ok(()) => Ok(()),
             Err(Blocked::NotReady) => self.wait_for(units, deadline),

@@ -174,6 +174,10 @@ impl Side for Producer {
     /// The room that it wants is still being read.
     fn expect(&self) {}
 
+    fn position(&self) -> u64 {
+        self.tail
+    }
+
     fn end(&self) -> &Endpoint {
         &self.end
     }
@@ -316,6 +320,10 @@ impl Side for Consumer {
         let memory = self.end.memory();
         let unit = self.head & (self.capacity - 1);
         memory.data().prefetch_to_read((unit * memory.geometry().stride) as usize);
+    }
+
+    fn position(&self) -> u64 {
+        self.head
     }
 
     fn end(&self) -> &Endpoint {

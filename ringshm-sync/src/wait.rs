@@ -71,7 +71,7 @@ impl Exchanged {
 /// * **While the peer streams**, a side that ran out is patient before it even looks: a batch comes together, for one look. Without this
 ///   both sides run at the pace at which a line travels to and fro for every message or two, five times as slow. A peer streams
 ///   while one and a half messages or more are exchanged between two waits on average: who exchanges single messages is never
-///   patient. Nor is who exchanged a large batch by one call: it has looked seldom enough.
+///   patient. Nor is who exchanged a large batch by one call, or half the ring since its last look: it has looked seldom enough.
 /// * **Before it parks**, a side spins as [`Wait::SpinThenPark`] says: hardly, where spinning has not helped lately.
 /// * **Between looks** half as long goes by as the last short waits took. So an answer that always takes about the same time is found at
 ///   the second look, whether the peer is 50 or 300 ns away.
@@ -83,6 +83,8 @@ pub struct Pace {
     gap: u32,
     /// Messages exchanged when the last wait began.
     count: u64,
+    /// Where in the ring that was.
+    position: u64,
     /// Waits in a row that took more than one and a half times their budget.
     long_waits: u32,
 }
@@ -110,19 +112,24 @@ impl Pace {
     /// Before the first wait.
     #[must_use]
     pub const fn new() -> Self {
-        Self { batch: 16, gap: 2 * 16, count: 0, long_waits: 0 }
+        Self { batch: 16, gap: 2 * 16, count: 0, position: 0, long_waits: 0 }
     }
 
-    /// A wait begins. Lets some time go by if the peer streams.
-    pub fn begin(&mut self, exchanged: Exchanged, strategy: Wait) {
-        let since = exchanged.count.wrapping_sub(self.count);
-        self.count = exchanged.count;
-        self.batch += 2 * since.min(Self::MOST_COUNTED) as u32;
-        self.batch -= self.batch / 8;
-        let is_large_batch = exchanged.by_batches && since >= Self::LARGE_BATCH;
-        if self.is_stream() && !is_large_batch && strategy != Wait::Park {
+    /// A wait begins, at a position of a ring that has `capacity` of them. Lets some time go by if the peer streams.
+    pub fn begin(&mut self, exchanged: Exchanged, position: u64, capacity: u64, strategy: Wait) {
+        if self.is_worth_patience(exchanged, position, capacity) && strategy != Wait::Park {
             hint::pause(Self::PATIENCE);
         }
+    }
+
+    fn is_worth_patience(&mut self, exchanged: Exchanged, position: u64, capacity: u64) -> bool {
+        let since = exchanged.count.wrapping_sub(self.count);
+        let went = position.wrapping_sub(self.position);
+        (self.count, self.position) = (exchanged.count, position);
+        self.batch += 2 * since.min(Self::MOST_COUNTED) as u32;
+        self.batch -= self.batch / 8;
+        let has_looked_seldom = went >= capacity / 2 || exchanged.by_batches && since >= Self::LARGE_BATCH;
+        self.is_stream() && !has_looked_seldom
     }
 
     fn is_stream(&self) -> bool {
@@ -271,9 +278,21 @@ mod tests {
         let mut count = 0;
         for batch in batches {
             count += batch;
-            pace.begin(Exchanged::one_by_one(count), Wait::Spin);
+            pace.is_worth_patience(Exchanged::one_by_one(count), count, 1024);
         }
         pace
+    }
+
+    #[test]
+    fn who_has_looked_seldom_is_not_patient() {
+        let singles =
+            |since: u64| after([4; 20]).is_worth_patience(Exchanged::one_by_one(80 + since), 80 + since, 1024);
+        assert!(singles(511));
+        assert!(!singles(512));
+        let batches =
+            |since: u64| after([4; 20]).is_worth_patience(Exchanged::by_batches(80 + since), 80 + since, 1024);
+        assert!(batches(47));
+        assert!(!batches(48));
     }
 
     #[test]
@@ -307,7 +326,7 @@ mod tests {
         let mut pace = Pace::new();
         let bell = Doorbell::new();
         for count in 0..100 {
-            pace.begin(Exchanged::one_by_one(count), Wait::Spin);
+            pace.begin(Exchanged::one_by_one(count), count, 1024, Wait::Spin);
             let mut waiter = Waiter::new(Wait::Spin, Deadline::NEVER, &pace);
             while waiter.pauses < pauses {
                 waiter.pause(&bell).expect("no deadline");
