@@ -15,6 +15,8 @@ mod queues;
 #[cfg(feature = "rivals")]
 mod ringbuf;
 #[cfg(feature = "rivals")]
+mod ringfire;
+#[cfg(feature = "rivals")]
 mod rtrb;
 #[cfg(feature = "rivals")]
 mod shmem_ipc;
@@ -198,8 +200,8 @@ pub fn all() -> Vec<Rival> {
     all
 }
 
-/// The libraries. Left out: shaq 5.1, which needs a Rust later than 1.95; and ringfire 0.5, a broadcast ring that loses messages unless it
-/// is told not to.
+/// The libraries. Left out: shaq, whose versions 4.4 and 5.1 need a Rust later than 1.95, for `usize::isolate_highest_one`. Its version
+/// 4.3 does without that, and was not tried.
 #[cfg(feature = "rivals")]
 fn libraries() -> Vec<Rival> {
     use self::disruptor::Disruptor;
@@ -208,6 +210,7 @@ fn libraries() -> Vec<Rival> {
     use self::pausing::{Eager, Patient};
     use self::queues::{Array, Crossbeam, Heapless, Kanal};
     use self::ringbuf::Ringbuf;
+    use self::ringfire::Ringfire;
     use self::rtrb::Rtrb;
     use self::shmem_ipc::ShmemIpc;
     vec![
@@ -222,6 +225,8 @@ fn libraries() -> Vec<Rival> {
         Rival::within::<Crossbeam>("crossbeam-channel", Side::Theirs),
         Rival::across::<ShmemIpc<Eager>>("shmem-ipc", Side::Theirs).with_batches(),
         Rival::across::<ShmemIpc<Patient>>("shmem-ipc, pausing", Side::Theirs).with_batches(),
+        Rival::across::<Ringfire<Eager>>("ringfire", Side::Theirs).with_batches(),
+        Rival::across::<Ringfire<Patient>>("ringfire, pausing", Side::Theirs).with_batches(),
         Rival::across::<Iceoryx>("iceoryx2", Side::Theirs).records_across::<Iceoryx>(),
         Rival::across::<IpcChannel>("ipc-channel", Side::Theirs).records_across::<IpcChannel>().taking_turns(),
     ]
