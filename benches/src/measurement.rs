@@ -60,9 +60,10 @@ pub fn measure(
     let end = Instant::now() + time;
     let mut all = Vec::new();
     for (index, group) in groups.iter().enumerate() {
-        // Every group gets its share of the time that is left.
+        // Every group gets its share of the time that is left, by the number of those who play in it.
         let left = end.saturating_duration_since(Instant::now());
-        let until = Instant::now() + left / (groups.len() - index) as u32;
+        let players: usize = groups[index..].iter().map(|group| group.plans.len()).sum();
+        let until = Instant::now() + left.mul_f64(group.plans.len() as f64 / players as f64);
         let sections = measurement.group(group, rounds, until)?;
         measurement.progress.suspend(|| report(&sections));
         all.extend(sections);
