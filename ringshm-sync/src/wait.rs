@@ -149,8 +149,9 @@ impl Pace {
     /// The wait is over.
     pub fn end(&mut self, waiter: &Waiter) {
         if let Wait::SpinThenPark(budget) = waiter.strategy {
-            // Not even the clock was read in a very short one.
-            self.took(budget, waiter.spinning_since.map_or(Duration::ZERO, |start| start.elapsed()));
+            // The clock is not read again for a wait that spinning answered: that would be late for its message.
+            let start = waiter.spinning_since.filter(|_| waiter.spun_out);
+            self.took(budget, start.map_or(Duration::ZERO, |start| start.elapsed()));
         }
         let pauses = waiter.pauses;
         if !self.is_stream() && !waiter.spun_out && (1..Self::SHORT_WAIT).contains(&pauses) {

@@ -37,6 +37,9 @@ pub(super) struct Trying<P>(PhantomData<P>);
 /// `send` and `iter`.
 pub(super) struct Iter;
 
+/// Messages that are taken from an iterator before another one is made, and the clock looked at.
+const LOOP: usize = 1024;
+
 impl Style for Blocking {
     #[inline(always)]
     fn send<M: Message>(to: &mut Producer<M>, message: M) {
@@ -82,7 +85,7 @@ impl Style for Iter {
 
     #[inline(always)]
     fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut Check) {
-        for message in from.iter().take(64) {
+        for message in from.iter().take(LOOP) {
             check.see(&message);
             if check.ended {
                 break;

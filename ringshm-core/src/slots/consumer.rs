@@ -39,7 +39,8 @@ impl<T: Payload> Consumer<T> {
     }
 
     /// Receives a message if there is one. Never waits; makes no system call unless the producer sleeps, except that an empty
-    /// ring is asked every 50 ms whether its producer is alive.
+    /// ring is asked every 50 ms whether its producer is alive. A loop over it should pause between calls that found nothing: each
+    /// of them looks at a word that the producer writes, and [`recv`](Self::recv) knows when to look.
     ///
     /// # Errors
     /// [`TryRecvError`].
@@ -233,9 +234,15 @@ struct Window<T> {
 impl<T: Payload> Window<T> {
     /// The next messages, `most` of them, or what is there.
     fn new(consumer: &Consumer<T>, most: u64) -> Self {
-        let head = consumer.ring.head();
-        let end = head.wrapping_add(consumer.ring.available().min(most));
-        Self { slots: consumer.slots.clone(), head, end }
+        let mut window = Self { slots: consumer.slots.clone(), head: 0, end: 0 };
+        window.go_on(&consumer.ring, most);
+        window
+    }
+
+    /// The next ones, after those before were released.
+    fn go_on(&mut self, ring: &spsc::Consumer, most: u64) {
+        self.head = ring.head();
+        self.end = self.head.wrapping_add(ring.available().min(most));
     }
 
     #[inline(always)]
@@ -315,7 +322,8 @@ impl<T: Payload> Iter<'_, T> {
         self.window.release(self.consumer);
         let exchanged = Exchanged::by_batches(self.consumer.ring.head());
         self.consumer.ring.peek_by(1, exchanged, Deadline::NEVER).ok()?;
-        self.window = Window::new(self.consumer, (self.consumer.capacity() as u64 / 8).max(1));
+        let most = (self.consumer.capacity() as u64 / 8).max(1);
+        self.window.go_on(&self.consumer.ring, most);
         self.window.next()
     }
 }

@@ -41,7 +41,9 @@ impl<T: Payload> Producer<T> {
         Ok(Self { ring: spsc::Producer::resume(end, 1)?, slots, ahead, scratch: Box::new(T::new_zeroed()) })
     }
 
-    /// Sends a message if there is room. Never waits; makes no system call unless the consumer sleeps.
+    /// Sends a message if there is room. Never waits; makes no system call unless the consumer sleeps. A loop over it should pause
+    /// between calls that found no room: each of them looks at a word that the consumer writes, and [`send`](Self::send) knows when
+    /// to look.
     ///
     /// # Errors
     /// [`TrySendError`], with the message in it.
