@@ -5,8 +5,8 @@
 //! travels at a time. A producer that asks for the lines of the free slots in front of it has many of them under way at once;
 //! and so has a consumer that asks for the published slots in front of it.
 //!
-//! Only lines that belong to this side alone are asked for, as a whole: a line that the peer still works on would be taken
-//! away from under it.
+//! Only lines that belong to this side alone are asked for: a line that the peer still works on would be taken away from under
+//! it. (Where slots are not cut at lines, the ones at the edges are shared.)
 
 /// Bytes that are asked for ahead: 16 cache lines, about as many as a core can wait for at a time. 8 to 48 lines measured
 /// alike.
@@ -18,7 +18,7 @@ pub(crate) const LINE: u64 = 64;
 /// How far lines were asked for.
 #[derive(Debug)]
 pub(crate) struct Ahead {
-    /// Positions between two requests.
+    /// Positions between two requests: a power of two.
     step: u64,
     /// Positions that are asked for ahead, at most.
     reach: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// For a ring whose positions are `stride` bytes apart.
     pub(crate) fn new(stride: u64) -> Self {
-        let step = (LINE / stride).max(1);
+        let step = 1 << (LINE / stride).max(1).ilog2();
         // A message that is longer than the reach is copied by instructions that fetch for themselves.
         Self { step, reach: REACH / stride, next: 0 }
     }
@@ -41,8 +41,8 @@ impl Ahead {
         let wanted = owned.min(self.reach);
         let mut done = self.next.wrapping_sub(here);
         if done > self.reach {
-            // Fell behind while there was nothing to ask for.
-            done = 0;
+            // Fell behind while there was nothing to ask for. The line that `here` is in the middle of is not whole any more.
+            done = here.wrapping_neg() & (self.step - 1);
         }
         while done + self.step <= wanted {
             request(here.wrapping_add(done));
@@ -82,6 +82,13 @@ mod tests {
         let mut ahead = Ahead::new(256);
         assert_eq!(asked(&mut ahead, 0, 0), []);
         assert_eq!(asked(&mut ahead, 0, 2), [0, 1]);
+    }
+
+    #[test]
+    fn a_line_that_was_begun_is_not_asked_for() {
+        let mut ahead = Ahead::new(8);
+        assert_eq!(asked(&mut ahead, 200, 0), []);
+        assert_eq!(asked(&mut ahead, 403, 20), [408]);
     }
 
     #[test]

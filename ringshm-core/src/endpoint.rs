@@ -229,18 +229,20 @@ pub(crate) trait Side {
         let mut waiter = Waiter::new(end.behaviour.wait, deadline, &end.pace);
         let outcome = loop {
             self.expect();
-            if waiter.pause(&self.end().own().presence.bell).is_err() {
-                break Err(Stop::TimedOut);
-            }
-            match self.look(units, waiter.is_unhurried()) {
+            // A wait that was over before it began still says whether the peer is gone.
+            let is_over = waiter.pause(&self.end().own().presence.bell).is_err();
+            match self.look(units, is_over || waiter.is_unhurried()) {
                 Ok(()) => break Ok(()),
                 Err(Blocked::Disconnected) => break Err(Stop::Disconnected),
                 Err(Blocked::Fault(fault)) => break Err(Stop::Fault(fault)),
+                Err(Blocked::NotReady) if is_over => break Err(Stop::TimedOut),
                 Err(Blocked::NotReady) => {}
             }
         };
         waiter.finish(&self.end().own().presence.bell);
-        self.end_mut().pace.end(&waiter);
+        if outcome.is_ok() {
+            self.end_mut().pace.end(&waiter);
+        }
         outcome
     }
 }

@@ -247,7 +247,11 @@ impl Consumer {
 
     /// As [`peek_all`](Self::peek_all), and waits for the units.
     pub(crate) fn peek_all_by(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<(), Stop> {
-        self.look_or_wait(units, exchanged, deadline)
+        if self.available() < units {
+            return self.look_or_wait(units, exchanged, deadline);
+        }
+        // Something is known; perhaps there is more.
+        self.end.refuse_forked().and_then(|()| self.refresh()).map_err(Stop::Fault)
     }
 
     /// Units that can certainly be peeked at.

@@ -39,8 +39,8 @@ impl Default for Wait {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
-/// How many looks go by between two readings of the clock while spinning.
-const LOOKS_PER_READING: u32 = 32;
+/// How many pauses go by between two readings of the clock while spinning: about a microsecond.
+const PAUSES_PER_READING: u32 = 64;
 
 /// What a participant has exchanged with its peer when a wait begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +143,11 @@ impl Pace {
 
     /// A wait with this budget took so long.
     fn took(&mut self, budget: Duration, time: Duration) {
-        self.long_waits = if 2 * time > 3 * budget { (self.long_waits + 1).min(Self::LONG_WAITS) } else { 0 };
+        let is_long = time > budget.saturating_add(budget / 2);
+        self.long_waits = if is_long { (self.long_waits + 1).min(Self::LONG_WAITS) } else { 0 };
     }
 
-    /// The wait is over.
+    /// The wait is over, and was not in vain.
     pub fn end(&mut self, waiter: &Waiter) {
         if let Wait::SpinThenPark(budget) = waiter.strategy {
             // The clock is not read again for a wait that spinning answered: that would be late for its message.
@@ -184,9 +185,10 @@ pub struct Waiter {
     spin: Duration,
     /// Pauses between two looks.
     gap: u32,
-    looks: u32,
     /// Pauses so far, while spinning.
     pauses: u32,
+    /// Of these, those since the clock was read.
+    unread: u32,
     spinning_since: Option<Stopwatch>,
     spun_out: bool,
     announced: bool,
@@ -206,8 +208,8 @@ impl Waiter {
                 Wait::Park => Duration::ZERO,
             },
             gap: (pace.gap + 8) / 16,
-            looks: 0,
             pauses: 0,
+            unread: 0,
             spinning_since: None,
             spun_out: matches!(strategy, Wait::Park),
             announced: false,
@@ -215,10 +217,10 @@ impl Waiter {
     }
 
     /// Whether this is a moment for the costlier looks too (is the peer still there?): every one of them except while
-    /// spinning, then one in 32.
+    /// spinning, then about one in a microsecond.
     #[must_use]
     pub fn is_unhurried(&self) -> bool {
-        self.spun_out || self.looks % LOOKS_PER_READING == LOOKS_PER_READING - 1
+        self.spun_out || self.unread >= PAUSES_PER_READING
     }
 
     /// Lets some time go by. `bell` is the waiting participant's own.
@@ -230,7 +232,6 @@ impl Waiter {
     /// [`TimedOut`] once the deadline has passed. The announcement is already withdrawn then.
     pub fn pause(&mut self, bell: &Doorbell) -> Result<(), TimedOut> {
         let unhurried = self.is_unhurried();
-        self.looks = self.looks.wrapping_add(1);
         if unhurried && self.deadline.is_over() {
             self.finish(bell);
             return Err(TimedOut);
@@ -238,7 +239,9 @@ impl Waiter {
         if !self.spun_out {
             hint::pause(self.gap);
             self.pauses = self.pauses.saturating_add(self.gap);
+            self.unread += self.gap;
             if unhurried {
+                self.unread = 0;
                 self.spun_out = self.budget_is_spent();
             }
             return Ok(());
@@ -320,6 +323,9 @@ mod tests {
         assert_eq!(pace.spin(budget), budget / 16);
         pace.took(budget, budget);
         assert_eq!(pace.spin(budget), budget);
+        // No budget is too long to reckon with.
+        pace.took(Duration::MAX, Duration::MAX);
+        assert_eq!(pace.spin(Duration::MAX), Duration::MAX);
     }
 
     /// A pace that has seen many waits of so many pauses, looked at with its own gaps.

@@ -89,6 +89,18 @@ pub enum SendTimeoutError<T> {
     Fault(T, Fault),
 }
 
+impl TrySendError<()> {
+    /// The same for a call that waits, unless waiting helps.
+    pub(crate) fn lasting(self) -> Option<SendError<()>> {
+        match self {
+            Self::Full(()) => None,
+            Self::Disconnected(()) => Some(SendError::Disconnected(())),
+            Self::TooLarge { len, max } => Some(SendError::TooLarge { len, max }),
+            Self::Fault((), fault) => Some(SendError::Fault((), fault)),
+        }
+    }
+}
+
 /// Why sending a slice, or an iterator, stopped before its end: as many messages as `sent` are published, the others are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendSliceError<T = ()> {

@@ -198,18 +198,10 @@ impl RecordProducer {
         while let Some(next) = payloads.get(sent) {
             match self.try_send_slice(&payloads[sent..]) {
                 Ok(count) => sent += count,
-                Err(TrySendError::Full(())) => match self.send(next.as_ref()) {
-                    Ok(()) => sent += 1,
-                    Err(cause) => return Err(SendSliceError { sent, cause }),
-                },
-                Err(TrySendError::Disconnected(())) => {
-                    return Err(SendSliceError { sent, cause: SendError::Disconnected(()) });
-                }
-                Err(TrySendError::TooLarge { len, max }) => {
-                    return Err(SendSliceError { sent, cause: SendError::TooLarge { len, max } });
-                }
-                Err(TrySendError::Fault((), fault)) => {
-                    return Err(SendSliceError { sent, cause: SendError::Fault((), fault) });
+                Err(error) => {
+                    let outcome = error.lasting().map_or_else(|| self.send(next.as_ref()), Err);
+                    outcome.map_err(|cause| SendSliceError { sent, cause })?;
+                    sent += 1;
                 }
             }
         }

@@ -20,8 +20,8 @@ use ringshm_sync::wait::Exchanged;
 ///
 /// Dropping it closes the ring: the producer is told `Disconnected`. What was not received stays in the ring.
 ///
-/// A message is released when the call that received it returns, or with its guard. A consumer killed before that leaves
-/// it to its successor, which receives it again.
+/// A message is released when the call that received it returns, or with its guard; those of [`iter`](Self::iter) somewhat later. A
+/// consumer killed before that leaves it to its successor, which receives it again.
 #[derive(Debug)]
 pub struct Consumer<T> {
     ring: spsc::Consumer,
@@ -137,7 +137,7 @@ impl<T: Payload> Consumer<T> {
     /// latest after an eighth of the ring, and when it is dropped. So a busy ring is drained about as fast as by
     /// [`drain`](Self::drain). A consumer that is killed before leaves those messages to its successor, which receives them again; and
     /// one that waits for its producer while it holds such a message may find it waiting for this room. [`recv`](Self::recv)
-    /// releases each message at once.
+    /// releases each message at once. An iterator that is forgotten instead of dropped hands out again what it had not released.
     pub fn iter(&mut self) -> Iter<'_, T> {
         let window = Window::new(self, 0);
         Iter { consumer: self, window }
@@ -245,9 +245,10 @@ impl<T: Payload> Window<T> {
         self.end = self.head.wrapping_add(ring.available().min(most));
     }
 
+    /// The next one. There is none in a child that came here through `fork`: they are its parent's.
     #[inline(always)]
-    fn next(&mut self) -> Option<T> {
-        if self.head == self.end {
+    fn next(&mut self, is_forked: bool) -> Option<T> {
+        if self.head == self.end || is_forked {
             return None;
         }
         let message = self.slots.take(self.head);
@@ -292,7 +293,7 @@ impl<T: Payload> Iterator for Drain<'_, T> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        self.window.next()
+        self.window.next(self.consumer.ring.end().is_forked())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -309,7 +310,8 @@ impl<T: Payload> Drop for Drain<'_, T> {
     }
 }
 
-/// See [`Consumer::iter`].
+/// See [`Consumer::iter`]. A child that comes here through `fork` must not go on with it: up to an eighth of the ring that its parent
+/// is handed out may be handed out to it too, before the iterator ends.
 #[derive(Debug)]
 pub struct Iter<'a, T: Payload> {
     consumer: &'a mut Consumer<T>,
@@ -324,7 +326,7 @@ impl<T: Payload> Iter<'_, T> {
         self.consumer.ring.peek_by(1, exchanged, Deadline::NEVER).ok()?;
         let most = (self.consumer.capacity() as u64 / 8).max(1);
         self.window.go_on(&self.consumer.ring, most);
-        self.window.next()
+        self.window.next(false)
     }
 }
 
@@ -333,7 +335,8 @@ impl<T: Payload> Iterator for Iter<'_, T> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<T> {
-        self.window.next().or_else(|| self.go_on())
+        // Whether this is a forked child is asked when the window is through: to ask each time costs a fifth.
+        self.window.next(false).or_else(|| self.go_on())
     }
 }
 

@@ -134,8 +134,15 @@ impl<T: Payload> Producer<T> {
             if let Err(stop) = self.ring.claim_by(1, Exchanged::by_batches(self.ring.tail()), Deadline::NEVER) {
                 return Err(SendSliceError { sent, cause: stop.into_send(()) });
             }
-            // There is room for one at least; a consumer that closed just now is found by the next claim.
-            sent += self.try_send_slice(&messages[sent..]).unwrap_or(0);
+            match self.try_send_slice(&messages[sent..]) {
+                Ok(count) => sent += count,
+                // The closer look of a batch may find what the claim of one could not.
+                Err(error) => {
+                    if let Some(cause) = error.lasting() {
+                        return Err(SendSliceError { sent, cause });
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -143,32 +150,43 @@ impl<T: Payload> Producer<T> {
     /// Sends as many messages of an iterator as there is room for, and publishes them together. Returns how many.
     ///
     /// They are made in the ring itself, without a copy. What there is no room for is not taken from the iterator: give it
-    /// `&mut iterator` to go on with the rest. If the iterator panics, what it had made before is sent.
+    /// `&mut iterator` to go on with the rest. If the iterator panics, what it had made before is sent. In a child that the iterator
+    /// forked, nothing is published; the child must not go on with the iterator, because the slots are its parent's.
     ///
     /// # Errors
     /// [`TrySendError`] if there is no room at all; nothing was taken from the iterator then.
     #[inline]
     pub fn try_send_iter(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, TrySendError<()>> {
         let mut messages = messages.into_iter();
-        let most = messages.size_hint().1.unwrap_or(usize::MAX).clamp(1, self.capacity());
-        self.claim_up_to(most).map_err(|blocked| blocked.into_try_send(()))?;
-        Ok(self.fill(None, &mut messages))
+        let least = messages.size_hint().0.clamp(1, self.capacity());
+        self.claim_up_to(least).map_err(|blocked| blocked.into_try_send(()))?;
+        let (mut sent, has_ended) = self.fill(None, &mut messages);
+        if !has_ended && self.ring.claim(1).is_ok() {
+            // There was more room than was known, and more messages than the iterator had said.
+            let (more, _) = self.fill(None, &mut messages);
+            sent += more;
+        }
+        Ok(sent)
     }
 
     /// Sends all messages of an iterator, made in the ring itself, and waits for room as long as it takes. They are published
-    /// whenever the ring is full, and at the end. Returns how many there were.
+    /// whenever the ring is full, and at the end. Returns how many there were. Panics and forks: as for
+    /// [`try_send_iter`](Self::try_send_iter).
     ///
     /// # Errors
     /// [`SendSliceError`], with the number of messages that were sent, and the one that was taken from the iterator after them.
     #[inline]
     pub fn send_iter(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendSliceError<T>> {
         let mut messages = messages.into_iter();
-        let mut sent = 0;
-        while let Some(first) = messages.next() {
+        let (mut sent, mut has_ended) = (0, false);
+        while !has_ended {
+            let Some(first) = messages.next() else { break };
             if let Err(stop) = self.ring.claim_by(1, Exchanged::by_batches(self.ring.tail()), Deadline::NEVER) {
                 return Err(SendSliceError { sent, cause: stop.into_send(first) });
             }
-            sent += self.fill(Some(first), &mut messages);
+            let written;
+            (written, has_ended) = self.fill(Some(first), &mut messages);
+            sent += written;
         }
         Ok(sent)
     }
@@ -182,9 +200,10 @@ impl<T: Payload> Producer<T> {
         }
     }
 
-    /// Writes messages into the room that is there, `first` first, and publishes them.
+    /// Writes messages into the room that is there, `first` first, and publishes them. Says how many, and whether the iterator has
+    /// ended.
     #[inline(always)]
-    fn fill(&mut self, first: Option<T>, messages: &mut impl Iterator<Item = T>) -> usize {
+    fn fill(&mut self, first: Option<T>, messages: &mut impl Iterator<Item = T>) -> (usize, bool) {
         crash::point("slots.claimed");
         let room = self.ring.room();
         let mut batch = Batch { ring: &mut self.ring, written: 0 };
@@ -193,16 +212,15 @@ impl<T: Payload> Producer<T> {
             self.slots.put(position, first);
             batch.written = 1;
         }
-        while batch.written < room {
+        let mut has_ended = false;
+        while batch.written < room && !has_ended {
             let next = position.wrapping_add(batch.written);
-            if !self.slots.put_each(next, room - batch.written, messages, &mut batch.written) {
-                break;
-            }
+            has_ended = !self.slots.put_each(next, room - batch.written, messages, &mut batch.written);
         }
         let written = batch.written as usize;
         drop(batch);
         self.look_ahead();
-        written
+        (written, has_ended)
     }
 
     /// Lends the next slot, to be filled in place and sent by [`Loan::commit`]. Dropping the loan sends nothing.
@@ -280,8 +298,10 @@ struct Batch<'a> {
 impl Drop for Batch<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.ring.advance(self.written);
-        self.ring.publish();
+        if !self.ring.end().is_forked() {
+            self.ring.advance(self.written);
+            self.ring.publish();
+        }
     }
 }
 
