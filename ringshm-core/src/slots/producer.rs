@@ -178,15 +178,16 @@ impl<T: Payload> Producer<T> {
     #[inline]
     pub fn send_iter(&mut self, messages: impl IntoIterator<Item = T>) -> Result<usize, SendSliceError<T>> {
         let mut messages = messages.into_iter();
-        let (mut sent, mut has_ended) = (0, false);
-        while !has_ended {
-            let Some(first) = messages.next() else { break };
+        let mut sent = 0;
+        while let Some(first) = messages.next() {
             if let Err(stop) = self.ring.claim_by(1, Exchanged::by_batches(self.ring.tail()), Deadline::NEVER) {
                 return Err(SendSliceError { sent, cause: stop.into_send(first) });
             }
-            let written;
-            (written, has_ended) = self.fill(Some(first), &mut messages);
+            let (written, has_ended) = self.fill(Some(first), &mut messages);
             sent += written;
+            if has_ended {
+                break;
+            }
         }
         Ok(sent)
     }
@@ -213,9 +214,12 @@ impl<T: Payload> Producer<T> {
             batch.written = 1;
         }
         let mut has_ended = false;
-        while batch.written < room && !has_ended {
+        while batch.written < room {
             let next = position.wrapping_add(batch.written);
-            has_ended = !self.slots.put_each(next, room - batch.written, messages, &mut batch.written);
+            if !self.slots.put_each(next, room - batch.written, messages, &mut batch.written) {
+                has_ended = true;
+                break;
+            }
         }
         let written = batch.written as usize;
         drop(batch);
