@@ -26,9 +26,9 @@ pub struct RecordConsumer {
     records: Records,
     /// What is released.
     tally: Tally,
-    ahead: Ahead,
     /// Records handed out since then.
     handed_out: u64,
+    ahead: Ahead,
     /// Where an untrusting consumer's guards refer to. Grows to the longest record received through a guard.
     scratch: Vec<u8>,
 }

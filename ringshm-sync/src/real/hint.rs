@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "prefetching for a write needs an instruction that the standard library does not offer")]
 
-pub use core::hint::spin_loop;
+use core::hint::spin_loop;
 pub use std::thread::yield_now;
 
 /// Pauses so many times, without a look at shared memory.
