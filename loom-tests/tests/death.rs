@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// What the kernel does when the process with `role` is gone; and time goes by, so that its peer's park runs out.
 fn bury(ring: &Memory, role: Role) {
-    ring.drop_lock_of_killed(role);
+    ring.drop_lock_of_killed(role.lane());
     ring.lane(role.peer().lane()).presence.bell.expire();
 }
 
@@ -67,7 +67,7 @@ fn a_dead_producer_is_found_after_everything_it_sent() {
         }
         assert_eq!(received, [7]);
         dying.join().unwrap();
-        assert!(matches!(ring.peer_state(Role::Producer), Peer::Dead { .. }));
+        assert!(matches!(ring.peer_state(Role::Producer.lane()), Peer::Dead { .. }));
     });
 }
 
@@ -77,7 +77,7 @@ fn a_producer_that_leaves_is_never_found_dead() {
         let ring = slots(2);
         let producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let leaver = thread::spawn(move || producer.detach());
-        let seen = ring.peer_state(Role::Producer);
+        let seen = ring.peer_state(Role::Producer.lane());
         assert!(!matches!(seen, Peer::Dead { .. }), "{seen:?}");
         leaver.join().unwrap();
     });
@@ -88,15 +88,15 @@ fn a_live_successor_is_never_found_dead() {
     explore(|| {
         let ring = slots(2);
         let _killed = ManuallyDrop::new(producer_in::<u64>(&ring, SPINNING).unwrap());
-        ring.drop_lock_of_killed(Role::Producer);
+        ring.drop_lock_of_killed(Role::Producer.lane());
         let successor = thread::spawn({
             let ring = Arc::clone(&ring);
             move || ManuallyDrop::new(producer_in::<u64>(&ring, SPINNING).unwrap())
         });
         // Whatever is seen meanwhile: once the successor is in, nobody takes it for its predecessor.
-        let _ = ring.peer_state(Role::Producer);
+        let _ = ring.peer_state(Role::Producer.lane());
         let _successor = successor.join().unwrap();
-        assert!(matches!(ring.peer_state(Role::Producer), Peer::Live { .. }));
+        assert!(matches!(ring.peer_state(Role::Producer.lane()), Peer::Live { .. }));
     });
 }
 
@@ -191,7 +191,7 @@ fn a_record_producer_killed_at_any_step_leaves_the_count_of_what_it_sent() {
                     }
                 })
                 .is_none();
-                ring.drop_lock_of_killed(Role::Producer);
+                ring.drop_lock_of_killed(Role::Producer.lane());
                 died
             }
         });
@@ -220,7 +220,7 @@ fn a_record_consumer_killed_at_any_step_leaves_the_count_of_what_it_released() {
             let ring = Arc::clone(&ring);
             move || {
                 let died = live_for(steps, || while consumer.try_recv_ref().is_ok() {}).is_none();
-                ring.drop_lock_of_killed(Role::Consumer);
+                ring.drop_lock_of_killed(Role::Consumer.lane());
                 died
             }
         });

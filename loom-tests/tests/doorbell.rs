@@ -8,7 +8,7 @@ use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::barrier::{Light, set_membarrier};
 use ringshm_sync::doorbell::Doorbell;
 use ringshm_sync::time::Deadline;
-use ringshm_sync::wait::{Pace, Wait, Waiter};
+use ringshm_sync::wait::{Bell as _, Pace, Wait, Waiter};
 use std::sync::Arc;
 
 #[derive(Default)]

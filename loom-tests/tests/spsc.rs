@@ -66,7 +66,7 @@ fn a_closed_role_has_its_final_cursor() {
         let ring = slots(2);
         let mut producer = producer_in::<u64>(&ring, SPINNING).unwrap();
         let sender = thread::spawn(move || producer.try_send(7).unwrap());
-        if ring.peer_state(Role::Producer) == Peer::Closed {
+        if ring.peer_state(Role::Producer.lane()) == Peer::Closed {
             assert_eq!(ring.lane(Role::Producer.lane()).cursor.load(Relaxed), 1);
         }
         sender.join().unwrap();

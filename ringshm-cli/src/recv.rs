@@ -122,7 +122,7 @@ impl Receiving {
             Ok(drain) => drain,
             Err(RecvTimeoutError::Timeout) => return Ok(Step::Idle),
             Err(RecvTimeoutError::Disconnected) => return Ok(Step::Disconnected),
-            Err(RecvTimeoutError::Fault(fault)) => return Err(fault.into()),
+            Err(error) => return Err(Failure::new(error.to_string())),
         };
         self.buffer.clear();
         let mut bytes = 0;

@@ -2,7 +2,7 @@
 
 use crate::print::Styled;
 use anstyle::{AnsiColor, Style};
-use ringshm::{Directory, Kind, OpenError, Peer, Side, Snapshot};
+use ringshm::{Directory, OpenError, Peer, Side, Snapshot};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -119,8 +119,8 @@ impl Ring {
             },
             capacity: geometry.capacity,
             unit: match geometry.kind {
-                Kind::SpscSlots => "slots",
-                Kind::SpscRecords => "bytes",
+                kind if kind.has_records() => "bytes",
+                _ => "slots",
             },
             stride: geometry.stride,
             max_message: geometry.max_message,

@@ -10,10 +10,10 @@
 
 #![allow(unsafe_code, reason = "hands a validated segment to Memory")]
 
-use crate::endpoint::{Behaviour, Endpoint};
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role};
 use crate::layout::{Geometry, Header, TypeIdentity};
+use crate::member::{Behaviour, Member};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
 use crate::os::segment::Segment;
@@ -62,7 +62,7 @@ pub(crate) fn join_named(
     wanted: &Wanted,
     role: Role,
     behaviour: Behaviour,
-) -> Result<Endpoint, OpenError> {
+) -> Result<Member, OpenError> {
     loop {
         match Segment::open(directory, name) {
             Ok(_) if wanted.existence == Existence::MustNotExist => {
@@ -90,7 +90,7 @@ pub(crate) fn join_memfd(
     wanted: &Wanted,
     role: Role,
     behaviour: Behaviour,
-) -> Result<Endpoint, OpenError> {
+) -> Result<Member, OpenError> {
     join_segment(Segment::from_memfd(file)?, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "file type" })
 }
 
@@ -121,17 +121,17 @@ fn create(
     wanted: &Wanted,
     role: Role,
     behaviour: Behaviour,
-) -> Result<Option<Endpoint>, OpenError> {
+) -> Result<Option<Member>, OpenError> {
     let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
     let mut memory = initialise(segment, wanted)?;
     // The role is taken before the ring has a name: nobody can take it first.
-    memory.join(role, std::process::id(), now())?;
+    let lane = memory.join(role, std::process::id(), now())?;
     crash::point("attach.unnamed");
     let linked = match memory.segment_mut() {
         Some(segment) => segment.link(directory, name, temporary)?,
         None => false,
     };
-    Ok(linked.then(|| Endpoint::new(Arc::new(memory), role, behaviour)))
+    Ok(linked.then(|| Member::new(Arc::new(memory), role, lane, behaviour)))
 }
 
 /// `None` if the segment has been retired, or was found to be over and was retired here.
@@ -140,7 +140,7 @@ fn join_segment(
     wanted: &Wanted,
     role: Role,
     behaviour: Behaviour,
-) -> Result<Option<Endpoint>, OpenError> {
+) -> Result<Option<Member>, OpenError> {
     let path = segment.path();
     let (memory, identity) = validated(segment)?;
     let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
@@ -157,13 +157,16 @@ fn join_segment(
         }
         compare(&memory, &identity, wanted)?;
         match memory.join(role, std::process::id(), now()) {
-            Ok(()) => {
+            Ok(lane) => {
                 drop(gate);
-                return Ok(Some(Endpoint::new(Arc::new(memory), role, behaviour)));
+                return Ok(Some(Member::new(Arc::new(memory), role, lane, behaviour)));
             }
             // Its owner has said that it leaves, and is about to let go.
             Err(OpenError::RoleTaken { .. })
-                if matches!(memory.peer_state(role), Peer::Closed | Peer::Detached) && !patience.is_over() => {}
+                if memory
+                    .lanes_of(role)
+                    .any(|lane| matches!(memory.peer_state(lane), Peer::Closed | Peer::Detached))
+                    && !patience.is_over() => {}
             Err(error) => return Err(error),
         }
         drop(gate);
@@ -179,13 +182,21 @@ pub(crate) fn validated(segment: Segment) -> Result<(Memory, TypeIdentity), Open
 }
 
 /// Whether a ring is what a participant wants. Its capacity may differ where only one of the two sides asked for one, as long as
-/// it is not too small for that one.
+/// it is not too small for that one. How many lanes it has is for its creator to say; so is the longest message, if it is not shorter
+/// than this participant's.
 fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<(), OpenError> {
     let (found, expected) = (memory.geometry(), &wanted.geometry);
     let capacity_will_do = found.capacity == expected.capacity
         || expected.is_default_capacity
         || (found.is_default_capacity && found.capacity >= expected.capacity);
-    if *identity == wanted.identity && found.kind == expected.kind && capacity_will_do {
+    let delivery_will_do = found.is_at_most_once || !expected.is_at_most_once;
+    let length_will_do = found.kind.has_records() || found.max_message >= expected.max_message;
+    if *identity == wanted.identity
+        && found.kind == expected.kind
+        && capacity_will_do
+        && delivery_will_do
+        && length_will_do
+    {
         return Ok(());
     }
     Err(OpenError::LayoutMismatch { expected: describe(expected, &wanted.identity), found: describe(found, identity) })
@@ -262,8 +273,8 @@ fn remove_ring(directory: &Directory, name: &Name, force: bool) -> Result<(), Op
     if gate.is_none() && !force {
         return Err(OpenError::Busy { path });
     }
-    for role in [Role::Producer, Role::Consumer] {
-        match memory.peer_state(role) {
+    for lane in 0..memory.geometry().lanes() {
+        match memory.peer_state(lane) {
             Peer::Live { pid } if !force => return Err(OpenError::InUse { pid }),
             _ => {}
         }

@@ -6,10 +6,12 @@ use crate::layout::{LANES_AT, Lane};
 pub(crate) const DATA_ALIGN: u64 = 4096;
 /// The smallest record ring, in bytes.
 pub(crate) const MIN_RECORD_BYTES: u64 = 32;
+/// The most producers, and the most consumers, of one ring.
+pub const MAX_LANES: u32 = 64;
 /// The largest data area, in bytes: 1 PiB, so that no sum of sizes can overflow.
 const MAX_DATA: u64 = 1 << 50;
 
-/// What a ring carries.
+/// What a ring is, and what it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -17,11 +19,31 @@ pub enum Kind {
     SpscSlots = 1,
     /// One producer, one consumer, byte records of any length.
     SpscRecords = 2,
+    /// Many producers, many consumers, each message to one of them; messages of one fixed-size type.
+    MpmcSlots = 3,
+    /// Many producers, many consumers, each message to one of them; bytes up to a longest message.
+    MpmcBytes = 4,
+    /// One producer, many consumers, each message to all of them; messages of one fixed-size type.
+    BroadcastSlots = 5,
+    /// One producer, many consumers, each message to all of them; byte records of any length.
+    BroadcastRecords = 6,
+    /// One writer, any number of readers, the newest value only.
+    Latest = 7,
 }
 
 impl Kind {
+    const ALL: [Self; 7] = [
+        Self::SpscSlots,
+        Self::SpscRecords,
+        Self::MpmcSlots,
+        Self::MpmcBytes,
+        Self::BroadcastSlots,
+        Self::BroadcastRecords,
+        Self::Latest,
+    ];
+
     pub(crate) fn from_code(code: u32) -> Option<Self> {
-        [Self::SpscSlots, Self::SpscRecords].into_iter().find(|kind| *kind as u32 == code)
+        Self::ALL.into_iter().find(|kind| *kind as u32 == code)
     }
 
     /// The name that tools print.
@@ -30,8 +52,56 @@ impl Kind {
         match self {
             Self::SpscSlots => "spsc slots",
             Self::SpscRecords => "spsc records",
+            Self::MpmcSlots => "mpmc slots",
+            Self::MpmcBytes => "mpmc bytes",
+            Self::BroadcastSlots => "broadcast slots",
+            Self::BroadcastRecords => "broadcast records",
+            Self::Latest => "latest",
         }
     }
+
+    /// Whether its messages are byte records, and its units bytes.
+    #[must_use]
+    pub const fn has_records(self) -> bool {
+        matches!(self, Self::SpscRecords | Self::BroadcastRecords)
+    }
+
+    /// Whether it has no more than one consumer.
+    #[must_use]
+    pub const fn has_one_consumer(self) -> bool {
+        matches!(self, Self::SpscSlots | Self::SpscRecords)
+    }
+
+    /// Whether each of its messages goes to all consumers.
+    #[must_use]
+    pub const fn is_broadcast(self) -> bool {
+        matches!(self, Self::BroadcastSlots | Self::BroadcastRecords | Self::Latest)
+    }
+
+    /// Whether each of its messages goes to one of many consumers.
+    #[must_use]
+    pub const fn is_mpmc(self) -> bool {
+        matches!(self, Self::MpmcSlots | Self::MpmcBytes)
+    }
+}
+
+/// What a program wants of a ring's shape; the rest follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What the ring is.
+    pub kind: Kind,
+    /// Slots, or bytes of records; rounded up to a power of two.
+    pub capacity: u64,
+    /// The size of the fixed-size message, or of the longest one. Not used for records, whose longest follows from the capacity.
+    pub message: u64,
+    /// The message's alignment, a power of two.
+    pub align: u64,
+    /// The most producers.
+    pub producers: u32,
+    /// The most consumers that have a lane.
+    pub consumers: u32,
+    /// The first position.
+    pub origin: u64,
 }
 
 /// Where everything of a segment lies: computed once, kept privately, and never read from shared memory again.
@@ -43,6 +113,8 @@ pub struct Geometry {
     pub capacity: u64,
     /// Whether that is the default: the creator did not ask for a capacity.
     pub is_default_capacity: bool,
+    /// Whether a message whose consumer died with it is dropped, and not given to another one.
+    pub is_at_most_once: bool,
     /// Bytes from one slot to the next; 1 for records.
     pub stride: u64,
     /// The largest message, in bytes.
@@ -66,10 +138,8 @@ impl Geometry {
     /// any machine.
     #[must_use]
     pub fn slots(capacity: u64, stride: u64, origin: u64) -> Option<Self> {
-        if stride == 0 {
-            return None;
-        }
-        Self::new(Kind::SpscSlots, capacity.checked_next_power_of_two()?, stride, stride, origin)
+        let kind = Kind::SpscSlots;
+        Self::new(&Shape { kind, capacity, message: stride, align: 1, producers: 1, consumers: 1, origin })
     }
 
     /// A record ring of `capacity` bytes (rounded up to a power of two, at least 32). `None` if it is
@@ -79,22 +149,35 @@ impl Geometry {
     /// fits the 32 bits of a record header.
     #[must_use]
     pub fn records(capacity: u64, origin: u64) -> Option<Self> {
-        let capacity = capacity.max(MIN_RECORD_BYTES).checked_next_power_of_two()?;
-        let max_message = (capacity / 2 - crate::record::HEADER).min(1 << 31);
-        Self::new(Kind::SpscRecords, capacity, 1, max_message, origin)
+        let kind = Kind::SpscRecords;
+        Self::new(&Shape { kind, capacity, message: 1, align: 1, producers: 1, consumers: 1, origin })
     }
 
-    fn new(kind: Kind, capacity: u64, stride: u64, max_message: u64, origin: u64) -> Option<Self> {
+    /// The geometry of a ring of that shape. `None` if it is empty, or larger than any machine.
+    #[must_use]
+    pub fn new(shape: &Shape) -> Option<Self> {
+        let Shape { kind, capacity, message, align, producers, consumers, origin } = *shape;
+        let lanes_are_possible = (1..=MAX_LANES).contains(&producers) && (1..=MAX_LANES).contains(&consumers);
+        if message == 0 || !align.is_power_of_two() || align > MAX_DATA || message > MAX_DATA || !lanes_are_possible {
+            return None;
+        }
+        let least = if kind.has_records() { MIN_RECORD_BYTES } else { 1 };
+        let capacity = capacity.max(least).checked_next_power_of_two()?;
+        let (stride, max_message) = match kind {
+            Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => (message, message),
+            Kind::SpscRecords | Kind::BroadcastRecords => (1, (capacity / 2 - crate::record::HEADER).min(1 << 31)),
+            Kind::MpmcSlots | Kind::MpmcBytes => (crate::mpmc::stride(kind, message, align)?, message),
+        };
         let data = capacity.checked_mul(stride).filter(|size| *size <= MAX_DATA)?;
-        let (producers, consumers) = (1, 1);
         let lanes = u64::from(producers + consumers) * size_of::<Lane>() as u64;
-        let data_at = (LANES_AT as u64 + lanes).next_multiple_of(DATA_ALIGN);
-        let total = data_at + data.next_multiple_of(DATA_ALIGN);
         let lanes_at = LANES_AT as u64;
+        let data_at = (lanes_at + lanes).next_multiple_of(DATA_ALIGN);
+        let total = data_at + data.next_multiple_of(DATA_ALIGN);
         Some(Self {
             kind,
             capacity,
             is_default_capacity: false,
+            is_at_most_once: false,
             stride,
             max_message,
             origin,
@@ -131,5 +214,24 @@ mod tests {
         assert!(Geometry::records(u64::MAX, 0).is_none());
         assert_eq!(Geometry::slots(0, 8, 0).map(|geometry| geometry.capacity), Some(1));
         assert_eq!(Geometry::records(0, 0).map(|geometry| geometry.max_message), Some(8));
+        let shape = Shape {
+            kind: Kind::MpmcBytes,
+            capacity: 4,
+            message: 100,
+            align: 8,
+            producers: MAX_LANES,
+            consumers: MAX_LANES,
+            origin: 0,
+        };
+        assert!(Geometry::new(&shape).is_some());
+        for absurd in [
+            Shape { producers: 0, ..shape },
+            Shape { consumers: MAX_LANES + 1, ..shape },
+            Shape { message: u64::MAX, ..shape },
+            Shape { align: 3, ..shape },
+            Shape { align: 1 << 60, ..shape },
+        ] {
+            assert!(Geometry::new(&absurd).is_none(), "{absurd:?}");
+        }
     }
 }

@@ -80,23 +80,26 @@ pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError
 }
 
 fn side(memory: &Memory, role: Role) -> Side {
-    let lane = memory.lane_of(role);
+    let index = memory.lanes_of(role).start;
+    let lane = memory.lane(index);
     let geometry = memory.geometry();
     // Relaxed: for people.
     let since = lane.presence.since.load(Relaxed);
     // Relaxed: for people.
     let generation = generation_of(lane.presence.state.load(Relaxed));
-    let state = memory.peer_state(role);
+    let state = memory.peer_state(index);
     let counted = match geometry.kind {
-        Kind::SpscRecords => lane.ledger.count(&lane.cursor),
-        Kind::SpscSlots => None,
+        Kind::SpscRecords | Kind::BroadcastRecords => lane.ledger.count(&lane.cursor),
+        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest | Kind::MpmcSlots | Kind::MpmcBytes => None,
     };
     // Relaxed: a number for people.
     let position = counted.map_or_else(|| lane.cursor.load(Relaxed), |(position, _)| position);
     let units = position.wrapping_sub(geometry.origin);
     let messages = match geometry.kind {
-        Kind::SpscRecords => counted.map(|(_, count)| count),
-        Kind::SpscSlots => Some(units),
+        Kind::SpscRecords | Kind::BroadcastRecords => counted.map(|(_, count)| count),
+        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => Some(units),
+        // Relaxed: a number for people.
+        Kind::MpmcSlots | Kind::MpmcBytes => Some(lane.counters.messages.load(Relaxed)),
     };
     Side { state, since, generation, messages, units, asleep: lane.presence.bell.is_asleep() }
 }

@@ -19,10 +19,14 @@
 //! last store; a stopped process keeps it.
 
 use crate::error::OpenError;
-use crate::layout::{Lane, Presence};
+#[cfg(not(loom))]
+use crate::layout::Kind;
+use crate::layout::Presence;
 use crate::memory::Memory;
+use core::ops::Range;
 use ringshm_sync::atomic::AtomicU32;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use ringshm_sync::barrier::Light;
 use ringshm_sync::crash;
 
 /// What a participant does in a ring.
@@ -173,73 +177,107 @@ impl Locks {
 }
 
 impl Memory {
-    pub(crate) fn presence(&self, role: Role) -> &Presence {
-        &self.lane(role.lane()).presence
+    pub(crate) fn presence(&self, lane: usize) -> &Presence {
+        &self.lane(lane).presence
     }
 
-    pub(crate) fn lane_of(&self, role: Role) -> &Lane {
-        self.lane(role.lane())
-    }
-
-    /// Takes a role. All that its last owner published or released is visible to the caller afterwards.
-    pub(crate) fn join(&self, role: Role, pid: u32, since: u64) -> Result<(), OpenError> {
-        let presence = self.presence(role);
-        if !self.locks.try_lock(role.lane())? {
-            // Relaxed: for people.
-            return Err(OpenError::RoleTaken { role: role.name(), pid: presence.pid.load(Relaxed) });
+    /// The lanes of a role: those of the producers come first.
+    #[must_use]
+    pub fn lanes_of(&self, role: Role) -> Range<usize> {
+        let producers = self.geometry().producers as usize;
+        match role {
+            Role::Producer => 0..producers,
+            Role::Consumer => producers..self.geometry().lanes(),
         }
-        crash::point("lanes.locked");
-        presence.bell.install();
+    }
+
+    /// The lanes of a role that have ever had an owner: they are given out in order, so no other follows.
+    pub(crate) fn used_lanes_of(&self, role: Role) -> impl Iterator<Item = usize> {
+        // Relaxed: a lane that is joined just now may be missed, as if it were joined a moment later.
+        self.lanes_of(role).take_while(|lane| state_of(self.presence(*lane).state.load(Relaxed)) != State::Vacant)
+    }
+
+    /// Takes a role, in the first lane whose owner is gone, or that never had one. All that its last owner published or released is
+    /// visible to the caller afterwards. Returns the lane.
+    pub(crate) fn join(&self, role: Role, pid: u32, since: u64) -> Result<usize, OpenError> {
+        for lane in self.lanes_of(role) {
+            if !self.locks.try_lock(lane)? {
+                continue;
+            }
+            crash::point("lanes.locked");
+            let presence = self.presence(lane);
+            presence.bell.install();
+            // Relaxed: for people.
+            presence.pid.store(pid, Relaxed);
+            // Relaxed: for people.
+            presence.since.store(since, Relaxed);
+            // Relaxed: only the holder of the lock writes it, and the lock was taken with TAKEOVER.
+            let word = presence.state.load(Relaxed);
+            // Relaxed: `Live` promises nothing; the peer asks the lock.
+            presence.state.store(next_generation(word), Relaxed);
+            crash::point("lanes.live");
+            return Ok(lane);
+        }
         // Relaxed: for people.
-        presence.pid.store(pid, Relaxed);
-        // Relaxed: for people.
-        presence.since.store(since, Relaxed);
-        // Relaxed: only the holder of the lock writes it, and the lock was taken with TAKEOVER.
-        let word = presence.state.load(Relaxed);
-        // Relaxed: `Live` promises nothing; the peer asks the lock.
-        presence.state.store(next_generation(word), Relaxed);
-        crash::point("lanes.live");
-        Ok(())
+        let pid = self.presence(self.lanes_of(role).start).pid.load(Relaxed);
+        Err(OpenError::RoleTaken { role: role.name(), pid, lanes: self.lanes_of(role).len() })
     }
 
     /// Gives a role up. The caller touches the ring no more.
-    pub(crate) fn leave(&self, role: Role, how: State) {
-        let presence = self.presence(role);
+    pub(crate) fn leave(&self, lane: usize, how: State) {
+        let presence = self.presence(lane);
         // Relaxed: own word.
         let word = presence.state.load(Relaxed);
         crash::point("lanes.leaving");
         // CLOSE: everything published before is visible to whoever sees the role given up.
         presence.state.store(with_state(word, how), Release);
         crash::point("lanes.left");
-        self.presence(role.peer()).bell.ring(ringshm_sync::barrier::Light::full());
-        self.locks.unlock(role.lane());
+        self.ring_everybody_but(lane);
+        self.locks.unlock(lane);
+    }
+
+    /// Wakes all other participants: one of them may have to learn that this one is gone.
+    fn ring_everybody_but(&self, own: usize) {
+        for role in [Role::Producer, Role::Consumer] {
+            for lane in self.used_lanes_of(role).filter(|lane| *lane != own) {
+                self.presence(lane).bell.ring(Light::full());
+            }
+        }
+        if self.geometry().kind.is_broadcast() {
+            self.lobby().readers.ring(Light::full());
+        }
     }
 
     /// Model only: what the kernel does when the process with that role is gone.
     #[cfg(loom)]
-    pub fn drop_lock_of_killed(&self, role: Role) {
-        self.locks.unlock(role.lane());
+    pub fn drop_lock_of_killed(&self, lane: usize) {
+        self.locks.unlock(lane);
     }
 
-    /// The state word of a role, if it says that the role is `Live` and its lock says that it is not.
+    /// Whether somebody alive has that lane. Not to be asked of one's own.
+    pub(crate) fn is_owned(&self, lane: usize) -> bool {
+        self.locks.is_held(lane)
+    }
+
+    /// The state word of a lane, if it says that its owner is `Live` and its lock says that it is not.
     ///
     /// The word is read on both sides of the probe: an owner that leaves gives up its lock after it has written its new
     /// state, and a successor takes the lock before it does, so the same word twice with a free lock between is a death.
-    pub(crate) fn proven_dead(&self, role: Role) -> Option<u32> {
-        let presence = self.presence(role);
+    pub(crate) fn proven_dead(&self, lane: usize) -> Option<u32> {
+        let presence = self.presence(lane);
         // Relaxed: compared below.
         let before = presence.state.load(Relaxed);
-        if state_of(before) != State::Live || self.locks.is_held(role.lane()) {
+        if state_of(before) != State::Live || self.locks.is_held(lane) {
             return None;
         }
         // Relaxed: DEATH, in the probe, orders it.
         (presence.state.load(Relaxed) == before).then_some(before)
     }
 
-    /// What the participant with that role is now.
+    /// What the owner of a lane is now.
     #[must_use]
-    pub fn peer_state(&self, role: Role) -> Peer {
-        let presence = self.presence(role);
+    pub fn peer_state(&self, lane: usize) -> Peer {
+        let presence = self.presence(lane);
         // Relaxed: for people.
         let pid = presence.pid.load(Relaxed);
         // CLOSE: whoever reads `Closed` here may go on to read the final cursor.
@@ -247,7 +285,7 @@ impl Memory {
             State::Vacant => Peer::Vacant,
             State::Detached => Peer::Detached,
             State::Closed => Peer::Closed,
-            State::Live if self.proven_dead(role).is_some() => Peer::Dead { pid },
+            State::Live if self.proven_dead(lane).is_some() => Peer::Dead { pid },
             State::Live => Peer::Live { pid },
         }
     }
@@ -258,17 +296,30 @@ impl Memory {
     /// successor. A consumer must have been there: what nobody has come for yet, even an empty stream, stays.
     #[cfg(not(loom))]
     pub(crate) fn is_over(&self, left: bool) -> bool {
-        let producer_finished = match self.peer_state(Role::Producer) {
+        let producers: Vec<Peer> = self.used_lanes_of(Role::Producer).map(|lane| self.peer_state(lane)).collect();
+        let producers_finished = producers.iter().all(|producer| match producer {
             Peer::Closed => true,
             Peer::Dead { .. } => left,
             Peer::Vacant | Peer::Live { .. } | Peer::Detached => false,
-        };
-        let consumer_finished = match self.peer_state(Role::Consumer) {
+        });
+        let consumers: Vec<Peer> = self.used_lanes_of(Role::Consumer).map(|lane| self.peer_state(lane)).collect();
+        let consumers_finished = consumers.iter().all(|consumer| match consumer {
             Peer::Closed | Peer::Detached | Peer::Dead { .. } => true,
             Peer::Vacant | Peer::Live { .. } => false,
-        };
+        });
+        !producers.is_empty() && !consumers.is_empty() && producers_finished && consumers_finished && self.is_received()
+    }
+
+    /// Whether nothing is left to receive, now that nobody takes part any more.
+    #[cfg(not(loom))]
+    fn is_received(&self) -> bool {
         // Relaxed: final by now, and visible: CLOSE or DEATH, in `peer_state`, saw to that.
-        let cursor = |role| self.lane_of(role).cursor.load(Relaxed);
-        producer_finished && consumer_finished && cursor(Role::Producer) == cursor(Role::Consumer)
+        let cursor = |role| self.lane(self.lanes_of(role).start).cursor.load(Relaxed);
+        match self.geometry().kind {
+            Kind::SpscSlots | Kind::SpscRecords => cursor(Role::Producer) == cursor(Role::Consumer),
+            Kind::MpmcSlots | Kind::MpmcBytes => crate::mpmc::is_received(self),
+            // Every reader that wanted something is gone.
+            Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => true,
+        }
     }
 }

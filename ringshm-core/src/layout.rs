@@ -4,12 +4,14 @@
 //!      0 ┌──────────────────────────────┐
 //!        │ Header          512 B        │  written before the object has a name, then only read
 //!    512 ├──────────────────────────────┤
-//!        │ Control         128 B        │  retired
-//!    640 ├──────────────────────────────┤
+//!        │ Control         640 B        │  retired, tail, head, sleeping producers, sleeping consumers
+//!   4096 ├──────────────────────────────┤
+//!        │ Lobby           128 B        │  readers' event count: the only page that a read-only reader writes
+//!   8192 ├──────────────────────────────┤
 //!        │ Lane 0          384 B        │  producers, then consumers; each lane is three padded lines:
-//!        │   +0   cursor   128 B        │    how far this participant has come   (owner writes, peer reads: hot)
+//!        │   +0   progress 128 B        │    how far this participant has come   (owner writes, others read: hot)
 //!        │   +128 presence 128 B        │    state, doorbell, pid, since         (written when joining, leaving, sleeping)
-//!        │   +256 ledger   128 B        │    message counts                      (owner writes, tools read)
+//!        │   +256 accounts 128 B        │    ledger of counts, and counters      (owner writes, tools read)
 //!        │ Lane 1 …                     │
 //!        ├──────────────────────────────┤  up to the next multiple of 4096
 //!        │ Data                         │  slots of `stride` bytes, or a ring of records
@@ -23,24 +25,29 @@
 //! microseconds while a participant joins or the segment is retired), and the first byte of each lane says that the
 //! lane's owner is alive.
 
-pub use crate::geometry::{Geometry, Kind};
+pub use crate::geometry::{Geometry, Kind, MAX_LANES, Shape};
 pub use crate::identity::{MAX_TYPE_NAME, TypeIdentity};
 
 use crate::error::OpenError;
+use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::atomic::{AtomicU32, AtomicU64};
 use ringshm_sync::doorbell::Doorbell;
+use ringshm_sync::eventcount::EventCount;
 use ringshm_sync::pad::Padded;
+use ringshm_sync::sleepers::Sleepers;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The first eight bytes of every finished segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"ringshm\n");
 /// The version of this file. A segment of another version is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Where the live part begins: [`Control`], then the lanes.
 pub const CONTROL_AT: usize = size_of::<Header>();
+/// Where the [`Lobby`] begins: a page of its own.
+pub const LOBBY_AT: usize = 4096;
 /// Where the lanes begin.
-pub const LANES_AT: usize = CONTROL_AT + size_of::<Padded<AtomicU32>>();
+pub const LANES_AT: usize = 8192;
 /// The largest alignment a payload type may ask for.
 pub const MAX_PAYLOAD_ALIGN: usize = 128;
 /// The first bytes of a segment, as they lie there.
@@ -81,7 +88,7 @@ pub struct Header {
     pub type_name_len: u32,
     /// The process that made the segment, for people.
     pub creator: u32,
-    /// Bit 0: the capacity is the default one, nobody asked for it.
+    /// Bit 0: the capacity is the default one, nobody asked for it. Bit 1: a message whose consumer died is dropped.
     pub options: u32,
     /// Zero.
     pub reserved: [u8; 8],
@@ -119,7 +126,7 @@ impl Header {
             type_align: identity.align,
             type_name_len: len as u32,
             creator,
-            options: u32::from(geometry.is_default_capacity),
+            options: u32::from(geometry.is_default_capacity) | u32::from(geometry.is_at_most_once) << 1,
             reserved: [0; 8],
             type_name,
             reserved2: [0; 256],
@@ -157,19 +164,31 @@ impl Header {
         let Some(kind) = Kind::from_code(self.kind) else { return corrupt("kind") };
         let Some(name) = self.type_name.get(..self.type_name_len as usize) else { return corrupt("type name length") };
         let Ok(name) = core::str::from_utf8(name) else { return corrupt("type name") };
-        let geometry = match kind {
-            Kind::SpscSlots => Geometry::slots(self.capacity, self.stride, self.origin),
-            Kind::SpscRecords => Geometry::records(self.capacity, self.origin),
+        for (lanes, most, field) in [
+            (self.producers, if kind.is_mpmc() { MAX_LANES } else { 1 }, "producers"),
+            (self.consumers, if kind.has_one_consumer() { 1 } else { MAX_LANES }, "consumers"),
+        ] {
+            if !(1..=most).contains(&lanes) {
+                return corrupt(field);
+            }
+        }
+        let shape = Shape {
+            kind,
+            capacity: self.capacity,
+            message: if kind.has_records() { 1 } else { self.max_message },
+            align: self.type_align.into(),
+            producers: self.producers,
+            consumers: self.consumers,
+            origin: self.origin,
         };
-        let Some(mut geometry) = geometry else { return corrupt("capacity") };
+        let Some(mut geometry) = Geometry::new(&shape) else { return corrupt("capacity") };
         geometry.is_default_capacity = self.options & 1 != 0;
+        geometry.is_at_most_once = self.options & 2 != 0;
         // Everything that follows from kind, capacity and stride must be what this version computes from them.
         let consistent = [
             (self.capacity == geometry.capacity, "capacity"),
             (self.stride == geometry.stride, "stride"),
             (self.max_message == geometry.max_message, "max message"),
-            (self.producers == geometry.producers, "producers"),
-            (self.consumers == geometry.consumers, "consumers"),
             (self.lanes_at == geometry.lanes_at, "lanes offset"),
             (self.data_at == geometry.data_at, "data offset"),
             (self.total == geometry.total, "total size"),
@@ -178,8 +197,12 @@ impl Header {
         if let Some((_, field)) = consistent.into_iter().find(|(holds, _)| !holds) {
             return corrupt(field);
         }
-        let identity =
-            TypeIdentity { name: name.to_owned(), size: geometry.stride, align: self.type_align, schema: self.schema };
+        // Of bytes, the longest is a matter of shape and not of type.
+        let size = match kind {
+            Kind::SpscRecords | Kind::BroadcastRecords | Kind::MpmcBytes => 1,
+            Kind::SpscSlots | Kind::MpmcSlots | Kind::BroadcastSlots | Kind::Latest => geometry.max_message,
+        };
+        let identity = TypeIdentity { name: name.to_owned(), size, align: self.type_align, schema: self.schema };
         Ok((geometry, identity))
     }
 }
@@ -190,19 +213,72 @@ impl Header {
 pub struct Control {
     /// 1 once the segment has lost its name for good: whoever opened it meanwhile must open anew. Written under the gate.
     pub retired: Padded<AtomicU32>,
+    /// MPMC: the position that the next producer claims.
+    pub tail: Padded<AtomicU64>,
+    /// MPMC: the position that the next consumer claims.
+    pub head: Padded<AtomicU64>,
+    /// MPMC: the producers that sleep.
+    pub sleeping_producers: Padded<Sleepers>,
+    /// MPMC: the consumers that sleep.
+    pub sleeping_consumers: Padded<Sleepers>,
+}
+
+/// The page in which readers that write nothing else say that they sleep.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Lobby {
+    /// Broadcast: all readers sleep here, those with a lane too.
+    pub readers: Padded<EventCount>,
 }
 
 /// One participant's part of the segment.
 #[derive(Debug, Default)]
-#[repr(C)]
+#[repr(C, align(128))]
 pub struct Lane {
     /// How far the owner has come: published (producer) or released (consumer) up to this position. Only the owner
-    /// writes it; it only grows.
-    pub cursor: Padded<AtomicU64>,
+    /// writes it; it only grows. Not used by MPMC rings.
+    pub cursor: AtomicU64,
+    /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc). Broadcast: the producer writes
+    /// up to this position.
+    pub intent: AtomicU64,
+    /// Zero.
+    pub reserved: [u64; 14],
     /// Who the owner is, and whether it sleeps.
     pub presence: Padded<Presence>,
     /// How many messages the owner's cursor stands for.
-    pub ledger: Padded<crate::ledger::Ledger>,
+    pub ledger: crate::ledger::Ledger,
+    /// What has happened to this lane's owners, for tools.
+    pub counters: Counters,
+}
+
+/// What has happened to the owners of a lane since the ring was made. Only the owner writes them, one after the other with what they
+/// count: a kill may leave one of them one behind.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Counters {
+    /// Messages sent, or received. Of an SPSC ring, the cursor and the ledger tell, exactly.
+    pub messages: AtomicU64,
+    /// Messages that this consumer was told it missed, or that this participant dropped because their consumer died.
+    pub lost: AtomicU64,
+    /// Claims of dead producers that this participant turned into tombstones; torn messages that this producer found.
+    pub torn: AtomicU64,
+    /// Messages of dead consumers that this consumer took over.
+    pub redelivered: AtomicU64,
+    /// Slow readers that this producer evicted.
+    pub evicted: AtomicU64,
+    /// Zero.
+    pub reserved: [u64; 7],
+}
+
+impl Counters {
+    /// Counts `more` with a counter of the caller's own lane.
+    #[inline(always)]
+    pub(crate) fn add(counter: &AtomicU64, more: u64) {
+        // Relaxed: only the owner writes it, and tools read it.
+        let count = counter.load(Relaxed);
+        // Relaxed: as above.
+        counter.store(count.wrapping_add(more), Relaxed);
+    }
 }
 
 /// Who owns a lane. Written when joining, leaving and sleeping; its peer reads it after every publish, so it shares no
@@ -249,8 +325,16 @@ const _: () = {
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, reserved2) == 248);
     assert!(offset_of!(Header, sum) == 504);
-    assert!(CONTROL_AT == 512 && size_of::<Control>() == 128 && align_of::<Control>() == 128);
-    assert!(LANES_AT == 640 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
+    assert!(CONTROL_AT == 512 && size_of::<Control>() == 640 && align_of::<Control>() == 128);
+    assert!(offset_of!(Control, tail) == 128);
+    assert!(offset_of!(Control, head) == 256);
+    assert!(offset_of!(Control, sleeping_producers) == 384);
+    assert!(offset_of!(Control, sleeping_consumers) == 512);
+    assert!(LOBBY_AT == 4096 && size_of::<Lobby>() == 128);
+    assert!(LANES_AT == 8192 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
+    assert!(offset_of!(Lane, intent) == 8);
+    assert!(offset_of!(Lane, counters) == 288 && size_of::<Counters>() == 96);
+    assert!(size_of::<Sleepers>() == 16 && size_of::<EventCount>() == 4);
     assert!(offset_of!(Lane, cursor) == 0);
     assert!(offset_of!(Lane, presence) == 128);
     assert!(offset_of!(Lane, ledger) == 256);
@@ -298,6 +382,7 @@ mod tests {
             ("lanes offset", &|header| header.lanes_at = 0),
             ("stride", &|header| header.stride = 64),
             ("max message", &|header| header.max_message = u64::MAX),
+            ("producers", &|header| header.producers = 65),
             ("total size", &|header| header.total *= 2),
             ("type name length", &|header| header.type_name_len = 129),
             ("producers", &|header| header.producers = 64),
@@ -306,6 +391,6 @@ mod tests {
             assert!(matches!(forge(change), Err(OpenError::Corrupt { field: found }) if found == field), "{field}");
         }
         assert!(matches!(forge(&|header| header.capacity = 1 << 13), Err(OpenError::Corrupt { .. })));
-        assert!(matches!(forge(&|header| header.version = 2), Err(OpenError::Version { expected: 1, found: 2 })));
+        assert!(matches!(forge(&|header| header.version = 3), Err(OpenError::Version { expected: 2, found: 3 })));
     }
 }

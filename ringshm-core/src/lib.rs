@@ -19,8 +19,10 @@ pub mod inspect;
 pub mod lanes;
 pub mod layout;
 pub mod ledger;
+mod member;
 pub mod memory;
 pub mod message;
+pub mod mpmc;
 mod position;
 mod record;
 pub mod records;
@@ -34,9 +36,9 @@ pub mod open;
 #[cfg(not(loom))]
 pub mod os;
 
-pub use endpoint::{Behaviour, OnDeath};
 pub use error::Fault;
 pub use lanes::{Peer, Role};
+pub use member::{Behaviour, OnDeath};
 pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
 pub use ringshm_sync::wait;

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "pointers into memory that this file owns")]
 
 use crate::lanes::Locks;
-use crate::layout::{Control, Geometry, Lane, MAX_PAYLOAD_ALIGN};
+use crate::layout::{Control, Geometry, Lane, Lobby, MAX_PAYLOAD_ALIGN};
 use core::ptr::NonNull;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::cell::Bytes;
@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub struct Memory {
     geometry: Geometry,
     control: NonNull<Control>,
+    lobby: NonNull<Lobby>,
     lanes: NonNull<Lane>,
     data: Bytes,
     pub(crate) locks: Locks,
@@ -49,6 +50,7 @@ impl Memory {
     #[must_use]
     pub fn on_heap(geometry: Geometry) -> Arc<Self> {
         let control = Box::leak(Box::<Control>::default()).into();
+        let lobby = Box::leak(Box::<Lobby>::default()).into();
         let lanes: Box<[Lane]> = (0..geometry.lanes()).map(|_| Lane::default()).collect();
         let lanes = NonNull::from(Box::leak(lanes)).cast();
         let lines = vec![Line([0; MAX_PAYLOAD_ALIGN]); geometry.data_len().div_ceil(size_of::<Line>())];
@@ -56,7 +58,7 @@ impl Memory {
         // SAFETY: `lines` covers the data area, is initialised, and is freed when this `Memory` is dropped.
         let data = unsafe { Bytes::new(lines.cast().as_ptr(), geometry.data_len()) };
         let locks = Locks::within_process(geometry.lanes());
-        let memory = Self { geometry, control, lanes, data, locks, backing: Backing::Heap(lines) };
+        let memory = Self { geometry, control, lobby, lanes, data, locks, backing: Backing::Heap(lines) };
         memory.initialise();
         Arc::new(memory)
     }
@@ -70,6 +72,8 @@ impl Memory {
         let base = segment.base();
         // SAFETY: the caller validated that the object has room for what `geometry` describes, control words included.
         let control = unsafe { base.add(crate::layout::CONTROL_AT) }.cast();
+        // SAFETY: as above.
+        let lobby = unsafe { base.add(crate::layout::LOBBY_AT) }.cast();
         // SAFETY: as above; the lanes begin inside the object, on a multiple of their alignment in a page-aligned mapping.
         let lanes = unsafe { base.add(geometry.lanes_at as usize) }.cast();
         // SAFETY: as above; the data area lies inside the object.
@@ -77,16 +81,26 @@ impl Memory {
         // SAFETY: the bytes are mapped until the segment, which this value owns, is dropped.
         let data = unsafe { Bytes::new(data.as_ptr(), geometry.data_len()) };
         let locks = Locks::of_file(&segment, &geometry);
-        Self { geometry, control, lanes, data, locks, backing: Backing::Segment(segment) }
+        Self { geometry, control, lobby, lanes, data, locks, backing: Backing::Segment(segment) }
     }
 
-    /// Before anybody else sees the memory: both cursors and their ledgers at the origin.
+    /// Before anybody else sees the memory: all cursors and their ledgers at the origin.
     pub(crate) fn initialise(&self) {
+        if self.geometry.kind.is_mpmc() {
+            crate::mpmc::initialise(self);
+        }
         for index in 0..self.geometry.lanes() {
             let lane = self.lane(index);
             // Relaxed: nobody else sees the memory yet.
             lane.cursor.store(self.geometry.origin, Relaxed);
             lane.ledger.initialise(self.geometry.origin);
+            let intent = if self.geometry.kind.is_mpmc() {
+                crate::mpmc::Claim::nothing(self.geometry.origin).word()
+            } else {
+                self.geometry.origin
+            };
+            // Relaxed: as above.
+            lane.intent.store(intent, Relaxed);
         }
     }
 
@@ -101,6 +115,13 @@ impl Memory {
     pub fn control(&self) -> &Control {
         // SAFETY: valid as long as `self`; only atomics behind it.
         unsafe { self.control.as_ref() }
+    }
+
+    /// The page that every reader may write.
+    #[must_use]
+    pub fn lobby(&self) -> &Lobby {
+        // SAFETY: valid as long as `self`; only atomics behind it.
+        unsafe { self.lobby.as_ref() }
     }
 
     /// The lane with that index: producers first.
@@ -155,6 +176,8 @@ impl Drop for Memory {
                 drop(unsafe { Box::from_raw(lines.as_ptr()) });
                 // SAFETY: as above.
                 drop(unsafe { Box::from_raw(self.control.as_ptr()) });
+                // SAFETY: as above.
+                drop(unsafe { Box::from_raw(self.lobby.as_ptr()) });
                 let lanes = NonNull::slice_from_raw_parts(self.lanes, self.geometry.lanes());
                 // SAFETY: as above; the slice is the one that was leaked.
                 drop(unsafe { Box::from_raw(lanes.as_ptr()) });

@@ -1,11 +1,12 @@
 //! Opening a role of a named ring, or of one in a memfd, as a handle.
 
 use crate::attach::{Existence, Wanted, create_memfd, join_memfd, join_named};
-use crate::endpoint::Behaviour;
 use crate::error::OpenError;
 use crate::lanes::Role;
+use crate::layout::MAX_LANES;
+use crate::member::Behaviour;
 use crate::memory::Memory;
-use crate::message::{Joined, Message, consumer_in, producer_in};
+use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
 use crate::os::segment::memory_free;
 use crate::os::{Directory, Name};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,8 +14,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Everything that a program may choose about a ring, apart from its name and the type it carries.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Slots, or bytes for records; rounded up to a power of two. `None`: the default, and an existing ring may have any.
-    pub capacity: Option<u64>,
+    /// The ring's shape, if it is to be made.
+    pub wishes: Wishes,
     /// The author's number for the meaning of the payload.
     pub schema: u64,
     /// Whether the ring may exist.
@@ -23,18 +24,22 @@ pub struct Options {
     pub behaviour: Behaviour,
     /// Where the ring's name is.
     pub directory: Directory,
-    /// The first position: for tests of the wrap.
-    #[doc(hidden)]
-    pub origin: u64,
 }
 
 impl Options {
     fn wanted<M: Message + ?Sized>(&self) -> Result<Wanted, OpenError> {
-        if self.capacity == Some(0) {
-            let reason = "a ring holds at least one slot or byte".to_owned();
-            return Err(OpenError::InvalidOption { option: "capacity", reason });
+        let wishes = &self.wishes;
+        let lanes = 1..=MAX_LANES;
+        let possible = [
+            (wishes.capacity != Some(0), "capacity", "a ring holds at least one slot or byte".to_owned()),
+            (wishes.max_message != Some(0), "max_message", "a message may have at least one byte".to_owned()),
+            (lanes.contains(&wishes.producers), "producers", format!("a ring has 1 to {MAX_LANES} of them")),
+            (lanes.contains(&wishes.consumers), "consumers", format!("a ring has 1 to {MAX_LANES} of them")),
+        ];
+        if let Some((_, option, reason)) = possible.into_iter().find(|(is_possible, _, _)| !is_possible) {
+            return Err(OpenError::InvalidOption { option, reason });
         }
-        let geometry = M::geometry(self.capacity, self.origin).ok_or_else(|| {
+        let geometry = M::geometry(wishes).ok_or_else(|| {
             let free = self.directory.free().unwrap_or(0);
             OpenError::NoSpace { needed: u64::MAX, free }
         })?;

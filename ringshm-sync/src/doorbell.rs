@@ -21,6 +21,7 @@ use crate::barrier::{self, Light};
 use crate::crash;
 use crate::futex::Futex;
 use crate::time::Deadline;
+use crate::wait::Bell;
 use core::time::Duration;
 
 /// No park lasts longer, so that a ringer killed between publishing and waking delays a message by at most this.
@@ -36,8 +37,8 @@ const FENCE_FIRST: u32 = 2;
 /// | word | meaning | set by | cleared by |
 /// |---|---|---|---|
 /// | 0 | nobody sleeps: ringing costs one load | | |
-/// | `ASLEEP` | the owner sleeps or is about to | owner, in [`announce`](Self::announce) | a ringer, or the owner in [`withdraw`](Self::withdraw) |
-/// | `FENCE_FIRST` | the owner has no `membarrier`, or sleeps so often that it would cost too much | owner, in [`ask_for_fences`](Self::ask_for_fences) or [`announce`](Self::announce) | the next owner, in [`install`](Self::install) |
+/// | `ASLEEP` | the owner sleeps or is about to | owner, in [`announce`](Bell::announce) | a ringer, or the owner in [`withdraw`](Bell::withdraw) |
+/// | `FENCE_FIRST` | the owner has no `membarrier`, or sleeps so often that it would cost too much | owner, in [`ask_for_fences`](Self::ask_for_fences) or [`announce`](Bell::announce) | the next owner, in [`install`](Self::install) |
 ///
 /// Another process that writes nonsense into the word can make a ringer call the kernel for nothing, or make the sleeper
 /// wait for [`LONGEST_PARK`]; nothing else.
@@ -60,18 +61,16 @@ impl Doorbell {
         self.word.fetch_and(0, Relaxed);
     }
 
-    /// Owner: says that it is about to sleep. It must look again at what it waits for before it parks.
-    pub fn announce(&self) {
-        // Relaxed: the barrier below orders it.
-        let before = self.word.fetch_or(ASLEEP, Relaxed);
-        crash::point("doorbell.announced");
-        if before & FENCE_FIRST != 0 {
-            // DOORBELL: the announcement before the sleeper's second look.
-            fence(SeqCst);
-        // DOORBELL: the same, for ringers that do not fence.
-        } else if !barrier::heavy() {
-            self.ask_for_fences();
-        }
+    /// A caller of [`ring`](Self::ring) that wants to know whether it woke the owner out of a park. One that was announced and not
+    /// yet parked looks again by itself, and counts as not woken.
+    pub(crate) fn wakes(&self) -> bool {
+        self.ring_attentively()
+    }
+
+    /// Owner: says that it is about to sleep, to ringers that learn of it elsewhere, and in an order that is seen to there.
+    pub(crate) fn announce_quietly(&self) -> u32 {
+        // Relaxed: the caller's barrier orders it.
+        self.word.fetch_or(ASLEEP, Relaxed)
     }
 
     /// Owner: from the next ring on, ringers fence before they look, which costs them some nanoseconds a message, and spares an
@@ -86,24 +85,6 @@ impl Doorbell {
         let _ = barrier::heavy();
     }
 
-    /// Owner: sleeps until rung, `deadline`, or [`LONGEST_PARK`]; returns at once if somebody rang since
-    /// [`announce`](Self::announce). Look again afterwards: it may have been none of them.
-    pub fn park(&self, deadline: Deadline) {
-        // Relaxed: the kernel compares the word again, under its own lock, before it puts the thread to sleep.
-        let word = self.word.load(Relaxed);
-        if word & ASLEEP != 0 {
-            self.word.wait(word, deadline.at_most(LONGEST_PARK));
-        }
-        self.withdraw();
-        crash::point("doorbell.awake");
-    }
-
-    /// Owner: takes an announcement back.
-    pub fn withdraw(&self) {
-        // Relaxed: a ringer that still sees the announcement wakes nobody.
-        self.word.fetch_and(!ASLEEP, Relaxed);
-    }
-
     /// Ringer: wakes the owner if it sleeps. Call it after publishing. One load while nobody sleeps.
     #[inline(always)]
     pub fn ring(&self, mode: Light) {
@@ -116,14 +97,15 @@ impl Doorbell {
     }
 
     #[cold]
-    fn ring_attentively(&self) {
+    fn ring_attentively(&self) -> bool {
         // DOORBELL: the fence that an owner without `membarrier` asked for.
         barrier::light(Light::full());
         // Relaxed: the fence above orders it; exactly one of many ringers takes the flag.
         if self.word.load(Relaxed) & ASLEEP != 0 && self.word.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0 {
             crash::point("doorbell.answered");
-            self.word.wake();
+            return self.word.wake();
         }
+        false
     }
 
     /// Whether the owner is announced as asleep: for people and tools, out of date when it returns.
@@ -137,5 +119,35 @@ impl Doorbell {
     #[cfg(loom)]
     pub fn expire(&self) {
         self.word.expire();
+    }
+}
+
+impl Bell for Doorbell {
+    fn announce(&self) -> u32 {
+        let before = self.announce_quietly();
+        crash::point("doorbell.announced");
+        if before & FENCE_FIRST != 0 {
+            // DOORBELL: the announcement before the sleeper's second look.
+            fence(SeqCst);
+        // DOORBELL: the same, for ringers that do not fence.
+        } else if !barrier::heavy() {
+            self.ask_for_fences();
+        }
+        before
+    }
+
+    fn park(&self, _ticket: u32, deadline: Deadline) {
+        // Relaxed: the kernel compares the word again, under its own lock, before it puts the thread to sleep.
+        let word = self.word.load(Relaxed);
+        if word & ASLEEP != 0 {
+            self.word.wait(word, deadline.at_most(LONGEST_PARK));
+        }
+        self.withdraw();
+        crash::point("doorbell.awake");
+    }
+
+    fn withdraw(&self) {
+        // Relaxed: a ringer that still sees the announcement wakes nobody.
+        self.word.fetch_and(!ASLEEP, Relaxed);
     }
 }

@@ -20,7 +20,9 @@ mod imp;
 
 pub mod crash;
 pub mod doorbell;
+pub mod eventcount;
 pub mod pad;
+pub mod sleepers;
 pub mod wait;
 
 pub use imp::{atomic, barrier, cell, futex, hint, time};

@@ -1,6 +1,5 @@
 //! How a participant waits: spinning, yielding, parking, or one after the other.
 
-use crate::doorbell::Doorbell;
 use crate::hint;
 use crate::time::{Deadline, Stopwatch};
 use core::time::Duration;
@@ -33,6 +32,19 @@ impl Default for Wait {
     fn default() -> Self {
         Self::SpinThenPark(Self::BUDGET)
     }
+}
+
+/// What a participant sleeps on.
+pub trait Bell {
+    /// Says that the caller is about to sleep. It must look again at what it waits for before it parks. Returns a ticket for the park.
+    fn announce(&self) -> u32;
+
+    /// Sleeps until rung, `deadline`, or [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK); returns at once if somebody rang since the
+    /// ticket was given. Look again afterwards: it may have been none of them.
+    fn park(&self, ticket: u32, deadline: Deadline);
+
+    /// Takes an announcement back.
+    fn withdraw(&self);
 }
 
 /// The deadline of a wait has passed.
@@ -191,7 +203,9 @@ pub struct Waiter {
     unread: u32,
     spinning_since: Option<Stopwatch>,
     spun_out: bool,
-    announced: bool,
+    longest_park: Duration,
+    /// The ticket of an announced sleep.
+    announced: Option<u32>,
 }
 
 impl Waiter {
@@ -212,8 +226,14 @@ impl Waiter {
             unread: 0,
             spinning_since: None,
             spun_out: matches!(strategy, Wait::Park),
-            announced: false,
+            longest_park: crate::doorbell::LONGEST_PARK,
+            announced: None,
         }
+    }
+
+    /// No park of this wait lasts longer than `bound`, because there is something to look after that nobody rings for.
+    pub fn park_at_most(&mut self, bound: Duration) {
+        self.longest_park = bound;
     }
 
     /// Whether this is a moment for the costlier looks too (is the peer still there?): every one of them except while
@@ -230,7 +250,7 @@ impl Waiter {
     ///
     /// # Errors
     /// [`TimedOut`] once the deadline has passed. The announcement is already withdrawn then.
-    pub fn pause(&mut self, bell: &Doorbell) -> Result<(), TimedOut> {
+    pub fn pause(&mut self, bell: &impl Bell) -> Result<(), TimedOut> {
         let unhurried = self.is_unhurried();
         if unhurried && self.deadline.is_over() {
             self.finish(bell);
@@ -248,14 +268,10 @@ impl Waiter {
         }
         match self.strategy {
             Wait::Spin | Wait::SpinThenYield(_) => hint::yield_now(),
-            Wait::SpinThenPark(_) | Wait::Park if self.announced => {
-                bell.park(self.deadline);
-                self.announced = false;
-            }
-            Wait::SpinThenPark(_) | Wait::Park => {
-                bell.announce();
-                self.announced = true;
-            }
+            Wait::SpinThenPark(_) | Wait::Park => match self.announced.take() {
+                Some(ticket) => bell.park(ticket, self.deadline.at_most(self.longest_park)),
+                None => self.announced = Some(bell.announce()),
+            },
         }
         Ok(())
     }
@@ -265,10 +281,9 @@ impl Waiter {
     }
 
     /// Ends the wait: takes back an announcement that nobody answered.
-    pub fn finish(&mut self, bell: &Doorbell) {
-        if self.announced {
+    pub fn finish(&mut self, bell: &impl Bell) {
+        if self.announced.take().is_some() {
             bell.withdraw();
-            self.announced = false;
         }
     }
 }
@@ -276,6 +291,7 @@ impl Waiter {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::doorbell::Doorbell;
 
     fn after(batches: impl IntoIterator<Item = u64>) -> Pace {
         let mut pace = Pace::new();

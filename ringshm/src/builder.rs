@@ -43,7 +43,7 @@ impl<M: Message + ?Sized> Builder<M> {
     /// [`OpenError::LayoutMismatch`]. So: either side may start first if both name the same capacity, or none, or one that 4 MiB
     /// can hold.
     pub fn capacity(mut self, capacity: u64) -> Self {
-        self.options.capacity = Some(capacity);
+        self.options.wishes.capacity = Some(capacity);
         self
     }
 
@@ -82,7 +82,7 @@ impl<M: Message + ?Sized> Builder<M> {
     /// The first position: for tests of the wrap.
     #[doc(hidden)]
     pub fn origin(mut self, origin: u64) -> Self {
-        self.options.origin = origin;
+        self.options.wishes.origin = origin;
         self
     }
 

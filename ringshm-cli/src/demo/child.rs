@@ -260,7 +260,7 @@ fn check_ring(consumer: &mut RecordConsumer, check: &mut Check) -> Result<(), Fa
         let mut drain = match consumer.drain() {
             Ok(drain) => drain,
             Err(RecvError::Disconnected) => return Ok(()),
-            Err(RecvError::Fault(fault)) => return Err(fault.into()),
+            Err(error) => return Err(Failure::new(error.to_string())),
         };
         while drain.taken() < BATCH as u64 {
             match drain.next()? {

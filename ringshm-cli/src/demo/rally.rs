@@ -105,7 +105,7 @@ impl Court {
             Self::Rings { back, .. } => match back.recv() {
                 Ok(ball) => Ok(Some(ball)),
                 Err(RecvError::Disconnected) => Ok(None),
-                Err(RecvError::Fault(fault)) => Err(fault.into()),
+                Err(error) => Err(Failure::new(error.to_string())),
             },
             Self::Stream { back, yields, .. } => receive_from(back, *yields),
         }

@@ -5,6 +5,7 @@ mod open;
 pub use open::OpenError;
 
 use core::fmt;
+use core::time::Duration;
 use std::error::Error;
 
 /// The ring can no longer be used through this handle.
@@ -35,6 +36,40 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {}
 
+/// A live participant that holds the ring up: it was stopped, or runs too seldom, between claiming a place in the ring and letting it
+/// go. It is never taken for dead, so only it can go on; see whether process `pid` is stopped, or slow with a message that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The index of its lane, as `ringshm info` shows it.
+    pub lane: usize,
+    /// Its process number, as it knows itself.
+    pub pid: u32,
+    /// How long this handle has seen it hold that place.
+    pub waited: Duration,
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lane, pid, waited } = self;
+        write!(
+            f,
+            "process {pid} (lane {lane}) has held the ring up for {waited:?} and is alive: try again, or find out whether it is stopped"
+        )
+    }
+}
+
+impl Error for Stall {}
+
+const EVICTED: &str =
+    "this reader was too slow and the producer evicted it: join again, from the newest message or as a lossy reader";
+
+fn lagged(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
+    write!(
+        f,
+        "{count} messages were overwritten before this reader came to them: go on with the next, read faster, or join losslessly"
+    )
+}
+
 const CLOSED: &str = "the other side has left the ring: open it again, or choose at opening to wait for a successor";
 
 /// Why [`try_send`](crate::Producer::try_send) and its like sent nothing. The message comes back.
@@ -42,6 +77,8 @@ const CLOSED: &str = "the other side has left the ring: open it again, or choose
 pub enum TrySendError<T> {
     /// No room until the consumer releases something.
     Full(T),
+    /// No room, because a live participant of an MPMC ring does not move on.
+    Stalled(T, Stall),
     /// The consumer has closed the ring, or died.
     Disconnected(T),
     /// The record can never fit.
@@ -76,6 +113,8 @@ pub enum SendError<T> {
 pub enum SendTimeoutError<T> {
     /// The ring stayed full for all that time.
     Timeout(T),
+    /// The deadline has passed while a live participant of an MPMC ring did not move on.
+    Stalled(T, Stall),
     /// The consumer has closed the ring, or died.
     Disconnected(T),
     /// The record can never fit.
@@ -93,7 +132,7 @@ impl TrySendError<()> {
     /// The same for a call that waits, unless waiting helps.
     pub(crate) fn lasting(self) -> Option<SendError<()>> {
         match self {
-            Self::Full(()) => None,
+            Self::Full(()) | Self::Stalled((), _) => None,
             Self::Disconnected(()) => Some(SendError::Disconnected(())),
             Self::TooLarge { len, max } => Some(SendError::TooLarge { len, max }),
             Self::Fault((), fault) => Some(SendError::Fault((), fault)),
@@ -115,6 +154,12 @@ pub struct SendSliceError<T = ()> {
 pub enum TryRecvError {
     /// Nothing has been published since.
     Empty,
+    /// The next message of an MPMC ring is not there, because the live producer that claimed its place does not move on.
+    Stalled(Stall),
+    /// So many messages were overwritten before this lossy reader of a broadcast ring came to them. It goes on with the next.
+    Lagged(u64),
+    /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
+    Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// The ring is unusable.
@@ -124,6 +169,10 @@ pub enum TryRecvError {
 /// Why [`recv`](crate::Consumer::recv) and its like gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
+    /// So many messages were overwritten before this lossy reader of a broadcast ring came to them. It goes on with the next.
+    Lagged(u64),
+    /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
+    Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// The ring is unusable.
@@ -135,6 +184,12 @@ pub enum RecvError {
 pub enum RecvTimeoutError {
     /// Nothing came for all that time.
     Timeout,
+    /// The deadline has passed while a live producer of an MPMC ring did not move on.
+    Stalled(Stall),
+    /// So many messages were overwritten before this lossy reader of a broadcast ring came to them. It goes on with the next.
+    Lagged(u64),
+    /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
+    Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// The ring is unusable.
@@ -150,6 +205,7 @@ fn too_large(f: &mut fmt::Formatter<'_>, len: usize, max: usize) -> fmt::Result 
 impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stalled(_, stall) => stall.fmt(f),
             Self::Full(_) => f.write_str("the ring is full: try again later, or use send to wait"),
             Self::Disconnected(_) => f.write_str(CLOSED),
             Self::TooLarge { len, max } => too_large(f, *len, *max),
@@ -174,6 +230,7 @@ impl<T> fmt::Display for SendTimeoutError<T> {
             Self::Timeout(_) => {
                 f.write_str("the ring stayed full until the deadline: try again, or find out why the consumer is slow")
             }
+            Self::Stalled(_, stall) => stall.fmt(f),
             Self::Disconnected(_) => f.write_str(CLOSED),
             Self::TooLarge { len, max } => too_large(f, *len, *max),
             Self::Fault(_, fault) => fault.fmt(f),
@@ -190,6 +247,9 @@ impl<T> fmt::Display for SendSliceError<T> {
 impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stalled(stall) => stall.fmt(f),
+            Self::Lagged(count) => lagged(f, *count),
+            Self::Evicted => f.write_str(EVICTED),
             Self::Empty => f.write_str("the ring is empty: try again later, or use recv to wait"),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
@@ -200,6 +260,8 @@ impl fmt::Display for TryRecvError {
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Lagged(count) => lagged(f, *count),
+            Self::Evicted => f.write_str(EVICTED),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
         }
@@ -212,6 +274,9 @@ impl fmt::Display for RecvTimeoutError {
             Self::Timeout => {
                 f.write_str("nothing came until the deadline: try again, or find out whether the producer runs")
             }
+            Self::Stalled(stall) => stall.fmt(f),
+            Self::Lagged(count) => lagged(f, *count),
+            Self::Evicted => f.write_str(EVICTED),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
         }
@@ -223,6 +288,7 @@ impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(_) => f.write_str("Full(..)"),
+            Self::Stalled(_, stall) => write!(f, "Stalled(.., {stall:?})"),
             Self::Disconnected(_) => f.write_str("Disconnected(..)"),
             Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
             Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
@@ -244,6 +310,7 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout(_) => f.write_str("Timeout(..)"),
+            Self::Stalled(_, stall) => write!(f, "Stalled(.., {stall:?})"),
             Self::Disconnected(_) => f.write_str("Disconnected(..)"),
             Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
             Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
@@ -264,6 +331,8 @@ impl Error for RecvTimeoutError {}
 pub(crate) enum Blocked {
     /// Full, or empty: it may change.
     NotReady,
+    /// Somebody alive does not move on: it may change.
+    Stalled(Stall),
     /// The other side is gone.
     Disconnected,
     /// The ring is unusable.
@@ -274,6 +343,7 @@ pub(crate) enum Blocked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     TimedOut,
+    Stalled(Stall),
     Disconnected,
     Fault(Fault),
 }
@@ -288,6 +358,7 @@ impl Blocked {
     pub(crate) fn into_try_send<T>(self, message: T) -> TrySendError<T> {
         match self {
             Self::NotReady => TrySendError::Full(message),
+            Self::Stalled(stall) => TrySendError::Stalled(message, stall),
             Self::Disconnected => TrySendError::Disconnected(message),
             Self::Fault(fault) => TrySendError::Fault(message, fault),
         }
@@ -298,6 +369,7 @@ impl From<Blocked> for TryRecvError {
     fn from(blocked: Blocked) -> Self {
         match blocked {
             Blocked::NotReady => Self::Empty,
+            Blocked::Stalled(stall) => Self::Stalled(stall),
             Blocked::Disconnected => Self::Disconnected,
             Blocked::Fault(fault) => Self::Fault(fault),
         }
@@ -308,6 +380,7 @@ impl Stop {
     pub(crate) fn into_send_timeout<T>(self, message: T) -> SendTimeoutError<T> {
         match self {
             Self::TimedOut => SendTimeoutError::Timeout(message),
+            Self::Stalled(stall) => SendTimeoutError::Stalled(message, stall),
             Self::Disconnected => SendTimeoutError::Disconnected(message),
             Self::Fault(fault) => SendTimeoutError::Fault(message, fault),
         }
@@ -316,7 +389,7 @@ impl Stop {
     /// For a wait without a deadline.
     pub(crate) fn into_send<T>(self, message: T) -> SendError<T> {
         match self {
-            Self::TimedOut | Self::Disconnected => SendError::Disconnected(message),
+            Self::TimedOut | Self::Stalled(_) | Self::Disconnected => SendError::Disconnected(message),
             Self::Fault(fault) => SendError::Fault(message, fault),
         }
     }
@@ -326,6 +399,7 @@ impl From<Stop> for RecvTimeoutError {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::TimedOut => Self::Timeout,
+            Stop::Stalled(stall) => Self::Stalled(stall),
             Stop::Disconnected => Self::Disconnected,
             Stop::Fault(fault) => Self::Fault(fault),
         }
@@ -336,7 +410,7 @@ impl From<Stop> for RecvTimeoutError {
 impl From<Stop> for RecvError {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::TimedOut | Stop::Disconnected => Self::Disconnected,
+            Stop::TimedOut | Stop::Stalled(_) | Stop::Disconnected => Self::Disconnected,
             Stop::Fault(fault) => Self::Fault(fault),
         }
     }

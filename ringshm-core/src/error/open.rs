@@ -42,8 +42,10 @@ pub enum OpenError {
     RoleTaken {
         /// `producer` or `consumer`.
         role: &'static str,
-        /// The process that has it, as it knows itself (in its own PID namespace).
+        /// The process that has it (the first of many), as it knows itself (in its own PID namespace).
         pid: u32,
+        /// How many of that role the ring has room for: all are live.
+        lanes: usize,
     },
     /// The ring was made by another version of ringshm.
     Version {
@@ -112,7 +114,13 @@ impl fmt::Display for OpenError {
                 "{} may not be opened: {reason}; run both sides as the same user, or choose another name",
                 path.display()
             ),
-            Self::RoleTaken { role, pid } => {
+            Self::RoleTaken { role, pid, lanes: 2.. } => {
+                write!(
+                    f,
+                    "the ring has as many live {role}s as it was made for, process {pid} among them: stop one, or make the ring anew for more of them"
+                )
+            }
+            Self::RoleTaken { role, pid, .. } => {
                 write!(f, "the ring already has a live {role}, process {pid}: stop it first, or choose another name")
             }
             Self::Version { expected, found } => write!(

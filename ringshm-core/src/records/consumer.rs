@@ -347,7 +347,7 @@ impl RecordDrain<'_> {
         let place = match self.consumer.peek() {
             Ok(place) => place,
             Err(Blocked::Fault(fault)) => return Err(fault),
-            Err(Blocked::NotReady | Blocked::Disconnected) => return Ok(None),
+            Err(Blocked::NotReady | Blocked::Stalled(_) | Blocked::Disconnected) => return Ok(None),
         };
         self.taken += 1;
         self.bytes = self.consumer.slice_or_copy(place);

@@ -42,7 +42,25 @@ fn an_object_of_another_size_is_refused() {
         assert_corrupt(verdict::<[u8]>(&image[..len]), "object size");
         drain(&image[..len]);
     }
-    for len in [512, 513, 639, 640, 1023, 1024, 1407, 1408, 4095, 4096, 4097, total - 4096, total - 1] {
+    for len in [
+        512,
+        513,
+        1151,
+        1152,
+        4095,
+        4096,
+        4224,
+        8191,
+        8192,
+        8193,
+        8959,
+        8960,
+        12287,
+        12288,
+        12289,
+        total - 4096,
+        total - 1,
+    ] {
         assert_corrupt(verdict::<[u8]>(&image[..len]), "object size");
         drain(&image[..len]);
     }
@@ -81,7 +99,7 @@ fn every_flipped_bit_of_a_header_is_found() {
         let outcome = verdict::<[u8]>(&flipped);
         match bit / 8 {
             0..8 => assert_corrupt(outcome, "magic"),
-            8..12 => assert!(matches!(outcome, Err(OpenError::Version { expected: 1, found }) if found != 1)),
+            8..12 => assert!(matches!(outcome, Err(OpenError::Version { expected: 2, found }) if found != 2)),
             _ => assert_corrupt(outcome, "header checksum"),
         }
     }
@@ -130,8 +148,8 @@ fn a_forged_header_is_refused_by_field() {
             assert_corrupt(verdict::<[u8]>(&image), field);
             drain(&image);
         }
-        let other_version = forged(&image, |header| header.version = 2);
-        assert!(matches!(verdict::<[u8]>(&other_version), Err(OpenError::Version { expected: 1, found: 2 })));
+        let other_version = forged(&image, |header| header.version = 3);
+        assert!(matches!(verdict::<[u8]>(&other_version), Err(OpenError::Version { expected: 2, found: 3 })));
         // Bigger on paper than any object: the numbers agree with each other, the object does not.
         let vast = forged(&image, |header| {
             header.capacity = 1 << 40;

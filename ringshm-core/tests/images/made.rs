@@ -2,6 +2,7 @@
 
 use crate::drain;
 use crate::image::{Bed, HEADER, WAYS};
+use ringshm_core::message::Wishes;
 use ringshm_core::open::Options;
 use ringshm_core::{Message, Peer};
 use std::fs::File;
@@ -14,7 +15,8 @@ pub(crate) fn image_of<M: Message + ?Sized>(
     act: impl FnOnce(&mut M::Producer, &mut M::Consumer),
     leave: impl FnOnce(M::Producer, M::Consumer),
 ) -> Vec<u8> {
-    let options = Options { capacity: Some(capacity), origin, ..Options::default() };
+    let options =
+        Options { wishes: Wishes { capacity: Some(capacity), origin, ..Wishes::default() }, ..Options::default() };
     let memfd = options.memfd::<M>("good").expect("a small ring");
     let mut producer = options.producer_of::<M>(&memfd).expect("a vacant role");
     let mut consumer = options.consumer_of::<M>(&memfd).expect("a vacant role");

@@ -25,7 +25,7 @@ pub(crate) const fn ledger_at(lane: usize, mark: usize) -> usize {
 }
 
 /// Where the data area of a ring with two lanes begins.
-pub(crate) const DATA_AT: usize = 4096;
+pub(crate) const DATA_AT: usize = 12288;
 
 fn word(image: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(image[at..at + 8].try_into().expect("eight bytes"))

@@ -18,7 +18,7 @@ use folder::Folder;
 use ringshm_core::attach::Existence;
 use ringshm_core::error::OpenError;
 use ringshm_core::memory::Memory;
-use ringshm_core::message::{consumer_in, producer_in};
+use ringshm_core::message::{Wishes, consumer_in, producer_in};
 use ringshm_core::open::Options;
 use ringshm_core::os::{Directory, Name};
 use ringshm_core::{Behaviour, Message, Payload, Producer, RecordProducer};
@@ -56,9 +56,15 @@ impl Ring {
         M::Producer: Leave,
     {
         let behaviour = behaviour(ground == Ground::Trusting);
-        let mut options = Options { capacity: Some(capacity), origin, behaviour, ..Options::default() };
+        let mut options = Options {
+            wishes: Wishes { capacity: Some(capacity), origin, ..Wishes::default() },
+            behaviour,
+            ..Options::default()
+        };
         match ground {
-            Ground::Heap => Self::Heap(Memory::on_heap(M::geometry(Some(capacity), origin).expect("a small ring"))),
+            Ground::Heap => Self::Heap(Memory::on_heap(
+                M::geometry(&Wishes { capacity: Some(capacity), origin, ..Wishes::default() }).expect("a small ring"),
+            )),
             Ground::Trusting | Ground::Untrusting => {
                 Self::Memfd(options.memfd::<M>("model").expect("a small ring"), options)
             }

@@ -193,6 +193,7 @@ impl Play {
                     TrySendError::Disconnected(()) => SendTimeoutError::Disconnected(()),
                     TrySendError::TooLarge { len, max } => SendTimeoutError::TooLarge { len, max },
                     TrySendError::Fault((), fault) => SendTimeoutError::Fault((), fault),
+                    TrySendError::Stalled((), stall) => SendTimeoutError::Stalled((), stall),
                 });
                 assert_eq!(producer.send_timeout(&record, Duration::ZERO), verdict);
                 if verdict.is_ok() {
@@ -253,6 +254,7 @@ impl Play {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
                         RecvTimeoutError::Fault(fault) => TryRecvError::Fault(fault),
+                        other => unreachable!("no SPSC ring does that: {other:?}"),
                     }),
                 };
                 match nothing {

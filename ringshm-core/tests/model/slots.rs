@@ -230,6 +230,7 @@ impl<T: Sample> Play<T> {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
                         RecvTimeoutError::Fault(fault) => TryRecvError::Fault(fault),
+                        other => unreachable!("no SPSC ring does that: {other:?}"),
                     }),
                 };
                 assert_eq!(outcome.err(), nothing);

@@ -3,6 +3,7 @@
 use crate::records::{Model, span};
 use crate::{GROUNDS, Ground, ORIGINS, Ring};
 use ringshm_core::error::{TryRecvError, TrySendError};
+use ringshm_core::message::Wishes;
 use ringshm_core::open::Options;
 use ringshm_core::{RecordConsumer, RecordProducer};
 
@@ -38,7 +39,10 @@ fn every_two_sizes_at_every_offset() {
                 let max = Model::new(capacity, origin).max();
                 for first in 0..=max {
                     for second in 0..=max {
-                        let options = Options { capacity: Some(capacity), origin, ..Options::default() };
+                        let options = Options {
+                            wishes: Wishes { capacity: Some(capacity), origin, ..Wishes::default() },
+                            ..Options::default()
+                        };
                         let (mut producer, mut consumer) = options.threads::<[u8]>().expect("a small ring");
                         let mut model = Model::new(capacity, origin);
                         through(&mut producer, &mut consumer, &mut model, [first, second]);
@@ -116,7 +120,8 @@ fn a_ring_takes_what_its_rule_says_to_the_last_byte() {
 #[test]
 fn empty_records_fill_a_ring_exactly() {
     for origin in ORIGINS {
-        let options = Options { capacity: Some(256), origin, ..Options::default() };
+        let options =
+            Options { wishes: Wishes { capacity: Some(256), origin, ..Wishes::default() }, ..Options::default() };
         let (mut producer, mut consumer) = options.threads::<[u8]>().expect("a small ring");
         for lap in 0..3 {
             for sent in 0..32 {

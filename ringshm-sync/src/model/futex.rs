@@ -8,16 +8,23 @@ use loom::sync::{Condvar, Mutex};
 #[derive(Debug)]
 pub struct Futex {
     word: AtomicU32,
-    /// Whether every bounded park has run out.
-    expired: Mutex<bool>,
+    state: Mutex<State>,
     sleepers: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether every bounded park has run out.
+    expired: bool,
+    /// Sleepers that nobody has woken yet.
+    asleep: usize,
 }
 
 impl Futex {
     /// A word with the value `word`.
     #[must_use]
     pub fn new(word: u32) -> Self {
-        Self { word: AtomicU32::new(word), expired: Mutex::new(false), sleepers: Condvar::new() }
+        Self { word: AtomicU32::new(word), state: Mutex::new(State::default()), sleepers: Condvar::new() }
     }
 
     /// As in the real futex.
@@ -38,27 +45,49 @@ impl Futex {
     /// As in the real futex. Time stands still: only a wake or [`expire`](Self::expire) ends it.
     pub fn wait(&self, expected: u32, _deadline: Deadline) {
         super::death::step();
-        let expired = lock(&self.expired);
-        if !*expired && self.word.load_in_kernel() == expected {
-            drop(self.sleepers.wait(expired));
+        let mut state = lock(&self.state);
+        if !state.expired && self.word.load_in_kernel() == expected {
+            state.asleep += 1;
+            drop(self.sleepers.wait(state));
         }
     }
 
     /// As in the real futex.
-    pub fn wake(&self) {
+    ///
+    /// # Errors
+    /// The word found, if it was not `current`.
+    pub fn compare_exchange(&self, current: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
+        self.word.compare_exchange(current, new, success, failure)
+    }
+
+    /// As in the real futex.
+    pub fn wake(&self) -> bool {
         super::death::step();
-        let _held = lock(&self.expired);
+        let mut state = lock(&self.state);
+        let any = state.asleep > 0;
+        if any {
+            state.asleep -= 1;
+        }
         self.sleepers.notify_one();
+        any
+    }
+
+    /// As in the real futex.
+    pub fn wake_all(&self) {
+        super::death::step();
+        lock(&self.state).asleep = 0;
+        self.sleepers.notify_all();
     }
 
     /// Lets the bound of every park run out, now and from now on.
     pub fn expire(&self) {
-        *lock(&self.expired) = true;
+        let mut state = lock(&self.state);
+        *state = State { expired: true, asleep: 0 };
         self.sleepers.notify_all();
     }
 }
 
-fn lock(mutex: &Mutex<bool>) -> loom::sync::MutexGuard<'_, bool> {
+fn lock(mutex: &Mutex<State>) -> loom::sync::MutexGuard<'_, State> {
     match mutex.lock() {
         Ok(guard) => guard,
         Err(_) => unreachable!("nobody dies in the middle of a system call of the model"),

@@ -54,10 +54,26 @@ impl Futex {
         }
     }
 
-    /// Wakes one sleeper, if there is one.
+    /// As in [`AtomicU32`].
+    ///
+    /// # Errors
+    /// The word found, if it was not `current`.
+    #[inline]
+    pub fn compare_exchange(&self, current: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    /// Wakes one sleeper, if there is one. Says whether there was.
     #[cold]
-    pub fn wake(&self) {
+    pub fn wake(&self) -> bool {
         // An error would mean an unmapped word, which a reference rules out.
-        let _ = futex::wake(self.0.as_core(), futex::Flags::empty(), 1);
+        futex::wake(self.0.as_core(), futex::Flags::empty(), 1).is_ok_and(|woken| woken > 0)
+    }
+
+    /// Wakes all sleepers.
+    #[cold]
+    pub fn wake_all(&self) {
+        // An error would mean an unmapped word, which a reference rules out.
+        let _ = futex::wake(self.0.as_core(), futex::Flags::empty(), i32::MAX as u32);
     }
 }

@@ -91,6 +91,9 @@ pub(crate) enum Stop {
     TooLarge,
     Corrupt,
     Forked,
+    Stalled,
+    Lagged(u64),
+    Evicted,
 }
 
 impl From<Fault> for Stop {
@@ -106,6 +109,7 @@ impl<T> From<TrySendError<T>> for Stop {
     fn from(error: TrySendError<T>) -> Self {
         match error {
             TrySendError::Full(_) => Self::NotReady,
+            TrySendError::Stalled(..) => Self::Stalled,
             TrySendError::Disconnected(_) => Self::Disconnected,
             TrySendError::TooLarge { .. } => Self::TooLarge,
             TrySendError::Fault(_, fault) => fault.into(),
@@ -127,6 +131,7 @@ impl<T> From<SendTimeoutError<T>> for Stop {
     fn from(error: SendTimeoutError<T>) -> Self {
         match error {
             SendTimeoutError::Timeout(_) => Self::Timeout,
+            SendTimeoutError::Stalled(..) => Self::Stalled,
             SendTimeoutError::Disconnected(_) => Self::Disconnected,
             SendTimeoutError::TooLarge { .. } => Self::TooLarge,
             SendTimeoutError::Fault(_, fault) => fault.into(),
@@ -138,6 +143,9 @@ impl From<TryRecvError> for Stop {
     fn from(error: TryRecvError) -> Self {
         match error {
             TryRecvError::Empty => Self::NotReady,
+            TryRecvError::Stalled(_) => Self::Stalled,
+            TryRecvError::Lagged(count) => Self::Lagged(count),
+            TryRecvError::Evicted => Self::Evicted,
             TryRecvError::Disconnected => Self::Disconnected,
             TryRecvError::Fault(fault) => fault.into(),
         }
@@ -147,6 +155,8 @@ impl From<TryRecvError> for Stop {
 impl From<RecvError> for Stop {
     fn from(error: RecvError) -> Self {
         match error {
+            RecvError::Lagged(count) => Self::Lagged(count),
+            RecvError::Evicted => Self::Evicted,
             RecvError::Disconnected => Self::Disconnected,
             RecvError::Fault(fault) => fault.into(),
         }
@@ -157,6 +167,9 @@ impl From<RecvTimeoutError> for Stop {
     fn from(error: RecvTimeoutError) -> Self {
         match error {
             RecvTimeoutError::Timeout => Self::Timeout,
+            RecvTimeoutError::Stalled(_) => Self::Stalled,
+            RecvTimeoutError::Lagged(count) => Self::Lagged(count),
+            RecvTimeoutError::Evicted => Self::Evicted,
             RecvTimeoutError::Disconnected => Self::Disconnected,
             RecvTimeoutError::Fault(fault) => fault.into(),
         }
