@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "pointer arithmetic inside one range")]
 
+use super::atomic::AtomicU64;
 use loom::cell::{ConstPtr, MutPtr, UnsafeCell};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct Bytes {
     base: *mut u8,
     len: usize,
     shadow: Arc<[UnsafeCell<()>]>,
+    /// What stands at each multiple of eight, for those who use it as a word.
+    words: Arc<[AtomicU64]>,
 }
 
 // SAFETY: an address, a length and cells that loom checks.
@@ -33,7 +36,8 @@ impl Bytes {
     #[must_use]
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
         let shadow = (0..len.div_ceil(GRANULE)).map(|_| UnsafeCell::new(())).collect();
-        Self { base, len, shadow }
+        let words = (0..len / 8).map(|_| AtomicU64::new(0)).collect();
+        Self { base, len, shadow, words }
     }
 
     /// The number of bytes.
@@ -71,6 +75,16 @@ impl Bytes {
     pub unsafe fn write(&self, at: usize, len: usize) -> Writing {
         let held = self.granules(at, len).iter().map(UnsafeCell::get_mut).collect();
         Writing { pointer: self.base.wrapping_add(at), _held: held }
+    }
+
+    /// The eight bytes at offset `at`, as a word that all participants share.
+    ///
+    /// # Safety
+    /// As for the real cell.
+    #[must_use]
+    pub unsafe fn word(&self, at: usize) -> &AtomicU64 {
+        assert!(at % 8 == 0, "{at} is no multiple of 8");
+        &self.words[at / 8]
     }
 
     /// The model has no caches.

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "pointer arithmetic inside one mapped range")]
 
+use super::atomic::AtomicU64;
 use super::hint;
 
 /// A range of payload memory, shared by all participants. The owner of the memory keeps it alive.
@@ -68,6 +69,21 @@ impl Bytes {
         // SAFETY: the caller keeps `at` inside the range that `new` was promised.
         let pointer = unsafe { self.base.add(at) };
         Writing { pointer }
+    }
+
+    /// The eight bytes at offset `at`, as a word that all participants share. A location is used in this way or through
+    /// [`read`](Self::read) and [`write`](Self::write), never both.
+    ///
+    /// # Safety
+    /// `at + 8` must be at most [`len`](Self::len), and `at` a multiple of 8 in a range that begins at one.
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn word(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(at <= self.len && 8 <= self.len - at && at % 8 == 0);
+        // SAFETY: the caller keeps `at` inside the range that `new` was promised.
+        let word = unsafe { self.base.add(at) };
+        // SAFETY: mapped and initialised as long as `self`, aligned says the caller, and only used as an atomic.
+        unsafe { &*word.cast::<AtomicU64>() }
     }
 
     /// Asks for the cache line of offset `at`, to be read soon. Only a hint: it reads nothing.
