@@ -12,12 +12,14 @@ mod folder;
 mod process;
 mod puppet;
 mod ring;
+mod rings;
 
 pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, record, variant};
 pub(crate) use folder::Folder;
 pub(crate) use process::{PARENT, Process};
 pub(crate) use puppet::{die_with_parent, play, report};
 pub(crate) use ring::{NAME, Ring};
+pub(crate) use rings::{Kind, Place, Received, Sink, Source};
 
 use std::time::Duration;
 

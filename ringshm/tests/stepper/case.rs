@@ -1,0 +1,127 @@
+//! What a victim does, and the ring in which it does it.
+
+use crate::support::{Kind, Place, Sink, Source};
+use std::path::Path;
+
+/// Slots of every ring here.
+pub(crate) const CAPACITY: u64 = 4;
+/// Messages in a batch.
+pub(crate) const BATCH: usize = 3;
+
+/// The one operation that is stepped through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Send,
+    SendBatch,
+    Recv,
+    RecvBatch,
+}
+
+impl Deed {
+    const ALL: [Self; 4] = [Self::Send, Self::SendBatch, Self::Recv, Self::RecvBatch];
+
+    pub(crate) fn sends(self) -> bool {
+        matches!(self, Self::Send | Self::SendBatch)
+    }
+
+    /// The most messages that it transfers.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Send | Self::Recv => 1,
+            Self::SendBatch | Self::RecvBatch => BATCH,
+        }
+    }
+}
+
+/// The ring when the operation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Empty,
+    One,
+    AlmostFull,
+    Full,
+    /// The operation is at the wrap of the slots, and of 32-bit positions.
+    Wrap32,
+    /// The same, and of 64-bit positions.
+    Wrap64,
+    /// Somebody sleeps, and the operation is what it sleeps for.
+    Asleep,
+}
+
+impl State {
+    const ALL: [Self; 7] =
+        [Self::Empty, Self::One, Self::AlmostFull, Self::Full, Self::Wrap32, Self::Wrap64, Self::Asleep];
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    pub(crate) kind: Kind,
+    pub(crate) deed: Deed,
+    pub(crate) state: State,
+}
+
+impl Case {
+    /// All of them, always in the same order.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut cases = Vec::new();
+        for kind in Kind::ALL {
+            for deed in Deed::ALL {
+                cases.extend(State::ALL.map(|state| Self { kind, deed, state }));
+            }
+        }
+        cases
+    }
+
+    pub(crate) fn name(&self) -> String {
+        let Self { kind, deed, state } = self;
+        format!("{} {deed:?} {state:?}", kind.word())
+    }
+
+    /// The ring of this case in a folder.
+    pub(crate) fn place(&self, folder: &Path) -> Place {
+        let origin = match self.state {
+            State::Wrap32 => (1 << 32) - 2,
+            State::Wrap64 => 0_u64.wrapping_sub(2),
+            _ => 0,
+        };
+        Place { kind: self.kind, folder: folder.to_owned(), name: "stepped".to_owned(), capacity: CAPACITY, origin }
+    }
+
+    /// Messages that have been through the ring when the operation begins.
+    pub(crate) fn passed(&self) -> u64 {
+        match self.state {
+            State::Wrap32 | State::Wrap64 => 0,
+            _ => 1,
+        }
+    }
+
+    /// Messages that are in the ring when the operation begins.
+    pub(crate) fn queued(&self) -> u64 {
+        match self.state {
+            State::Empty => 0,
+            State::One | State::Wrap32 | State::Wrap64 => 1,
+            State::AlmostFull => CAPACITY - 1,
+            State::Full => CAPACITY,
+            State::Asleep if self.deed.sends() => 0,
+            State::Asleep => CAPACITY,
+        }
+    }
+
+    /// The number of the first message that is not in the ring when the operation begins.
+    pub(crate) fn next(&self) -> u64 {
+        self.passed() + self.queued()
+    }
+
+    /// The numbers of the messages that the operation transfers if it can.
+    pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
+        let first = if self.deed.sends() { self.next() } else { self.passed() };
+        let room = if self.deed.sends() { CAPACITY - self.queued() } else { self.queued() };
+        first..first + room.min(self.deed.len() as u64)
+    }
+}
+
+/// A handle of either side.
+pub(crate) enum Handle {
+    Source(Box<dyn Source>),
+    Sink(Box<dyn Sink>),
+}

@@ -1,0 +1,289 @@
+//! One death: the scene before it, and what the survivors make of it.
+
+use crate::case::{CAPACITY, Case, State};
+use crate::support::{Folder, PATIENCE, Parcel, Place, Received, Sink, Source, Stop, until};
+use crate::tracer::Traced;
+use ringshm::OpenError;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The number of the first message that a survivor sends after the death.
+const AFTER: u64 = 1000;
+
+/// What became of a message of the victim's operation; it gets further with every step, and never back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
+    /// Sending: it never appeared. Receiving: it came to a survivor as if nothing had been.
+    Untouched,
+    /// Receiving: it came to a survivor, who was told that the victim may have had it.
+    Redelivered,
+    /// Sending: it came to a survivor. Receiving: the victim had it.
+    Transferred,
+}
+
+/// What was seen after a death.
+pub(crate) struct Outcome {
+    /// From the death until a message sent after it had come through, and all before it.
+    pub(crate) moved: Duration,
+    /// Of each message that the operation would transfer.
+    pub(crate) fates: Vec<Fate>,
+}
+
+/// A survivor that sleeps, and comes back with its handle and what it got.
+enum Sleeper {
+    Source(JoinHandle<Box<dyn Source>>),
+    Sink(JoinHandle<(Box<dyn Sink>, Received)>),
+}
+
+/// The ring with a victim before its operation, and the survivors' handles.
+pub(crate) struct Scene {
+    case: Case,
+    place: Place,
+    source: Option<Box<dyn Source>>,
+    sink: Option<Box<dyn Sink>>,
+    sleeper: Option<Sleeper>,
+    /// What the survivors have received after the death.
+    received: Vec<(u64, bool)>,
+}
+
+/// Repeats an attempt while somebody else is in the way.
+#[track_caller]
+fn soon<T>(what: &str, mut attempt: impl FnMut() -> Result<T, Stop>) -> T {
+    let mut result = None;
+    until_at_once(what, || match attempt() {
+        Ok(value) => {
+            result = Some(value);
+            true
+        }
+        Err(Stop::NotReady | Stop::Stalled) => false,
+        Err(stop) => panic!("{what}: {stop:?}"),
+    });
+    result.expect("the attempt was repeated until it succeeded")
+}
+
+/// Looks until `found`, without pauses.
+#[track_caller]
+fn until_at_once(what: &str, mut found: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !found() {
+        assert!(start.elapsed() < PATIENCE, "in vain waited for: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Takes a role as soon as its dead owner is out of the way.
+#[track_caller]
+fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
+    soon("the role of the dead", || {
+        open().map_err(|error| match error {
+            OpenError::RoleTaken { .. } | OpenError::Busy { .. } => Stop::NotReady,
+            error => panic!("{error}"),
+        })
+    })
+}
+
+impl Scene {
+    /// Brings a ring into the state of the case, with a victim before its operation.
+    pub(crate) fn set(case: Case, folder: &Folder) -> (Self, Traced) {
+        let place = case.place(folder.path());
+        let sends = case.deed.sends();
+        let mut source = (case.kind.is_shared() || !sends).then(|| place.source().expect("a new ring"));
+        let mut sink = (case.kind.is_shared() || sends).then(|| place.sink().expect("the ring just made"));
+        let victim = Traced::start(case, folder.path());
+        if let (true, Some(sink)) = (sends, &mut sink) {
+            for number in 0..case.passed() {
+                let received = sink.recv_by(PATIENCE).expect("the victim sends");
+                assert_eq!(received.parcel.number(), number);
+            }
+        }
+        if let (false, Some(source)) = (sends, &mut source) {
+            for number in 0..case.next() {
+                source.send_by(Parcel::of(number), PATIENCE).expect("the victim receives");
+            }
+        }
+        victim.arrive();
+        let mut scene = Self { case, place, source, sink, sleeper: None, received: Vec::new() };
+        if case.state == State::Asleep {
+            scene.fall_asleep();
+        }
+        (scene, victim)
+    }
+
+    /// One of the survivors begins to wait for what the victim is about to do, and sleeps when this returns.
+    fn fall_asleep(&mut self) {
+        let (sender, thread) = channel();
+        let announce = move || sender.send(rustix::thread::gettid().as_raw_nonzero()).expect("it is waited for");
+        self.sleeper = Some(if self.case.deed.sends() {
+            let mut sink = self.sink.take().expect("a survivor");
+            Sleeper::Sink(std::thread::spawn(move || {
+                announce();
+                let received = sink.recv_by(PATIENCE).expect("somebody sends");
+                (sink, received)
+            }))
+        } else {
+            let mut source = self.source.take().expect("a survivor");
+            Sleeper::Source(std::thread::spawn(move || {
+                announce();
+                source.send_by(Parcel::of(AFTER), PATIENCE).expect("somebody receives");
+                source
+            }))
+        });
+        let stat = format!("/proc/self/task/{}/stat", thread.recv().expect("it announces itself"));
+        until("a survivor falls asleep", || {
+            let stat = std::fs::read_to_string(&stat).expect("a thread of this process");
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        });
+    }
+
+    /// The victim was killed just now: the survivors go on.
+    pub(crate) fn outlive(mut self) -> Outcome {
+        let death = Instant::now();
+        self.go_on();
+        let moved = death.elapsed();
+        self.go_round();
+        let fates = self.fates();
+        drop((self.source, self.sink));
+        self.place.remove();
+        Outcome { moved, fates }
+    }
+
+    /// A message is sent, and received after all that were before it.
+    fn go_on(&mut self) {
+        let mut is_sent = false;
+        match self.sleeper.take() {
+            // It waits for a message: it has one already, or gets this one.
+            Some(Sleeper::Sink(thread)) => {
+                self.send(AFTER);
+                is_sent = true;
+                let (sink, received) = thread.join().expect("the sleeper wakes up");
+                self.sink = Some(sink);
+                if self.take(received) {
+                    return;
+                }
+            }
+            // It waits for room, to send this very message.
+            Some(Sleeper::Source(thread)) => {
+                is_sent = true;
+                let place = self.place.clone();
+                let sink = self.sink.get_or_insert_with(|| joined(|| place.sink()));
+                let received = soon("a message", || sink.try_recv());
+                assert!(!self.take(received), "the ring was full, so others come first");
+                self.source = Some(thread.join().expect("the sleeper wakes up"));
+            }
+            None => {}
+        }
+        let place = self.place.clone();
+        let source = self.source.get_or_insert_with(|| joined(|| place.source()));
+        let sink = self.sink.get_or_insert_with(|| joined(|| place.sink()));
+        let mut arrived = None;
+        let mut others = Vec::new();
+        until_at_once("a message comes through after the death", || {
+            if !is_sent {
+                is_sent = match source.try_send(Parcel::of(AFTER)) {
+                    Ok(()) => true,
+                    Err(Stop::NotReady | Stop::Stalled) => false,
+                    Err(stop) => panic!("sending: {stop:?}"),
+                };
+            }
+            match sink.try_recv() {
+                Ok(received) if received.parcel.number() == AFTER => arrived = Some(received),
+                Ok(received) => others.push(received),
+                Err(Stop::NotReady | Stop::Stalled) => {}
+                Err(stop) => panic!("receiving: {stop:?}"),
+            }
+            arrived.is_some()
+        });
+        for received in others {
+            self.take(received);
+        }
+    }
+
+    fn send(&mut self, number: u64) {
+        let place = self.place.clone();
+        let source = self.source.get_or_insert_with(|| joined(|| place.source()));
+        soon("room for a message", || source.try_send(Parcel::of(number)));
+    }
+
+    /// Notes a message. Returns whether it is the one that was sent after the death.
+    fn take(&mut self, Received { parcel, redelivered }: Received) -> bool {
+        let number = parcel.number();
+        if number != AFTER {
+            self.received.push((number, redelivered));
+        }
+        number == AFTER
+    }
+
+    /// A replacement comes, messages go round the ring one by one, and then the ring is filled and emptied: it has room for as many
+    /// as ever.
+    fn go_round(&mut self) {
+        let place = self.place.clone();
+        let (mut source, mut sink) = (self.source.take().expect("it went on"), self.sink.take().expect("it went on"));
+        if self.case.kind.is_shared() {
+            // The survivors leave, and newcomers go on: one of them in the lane of the dead.
+            if self.case.deed.sends() {
+                source = joined(|| place.source());
+            } else {
+                sink = joined(|| place.sink());
+            }
+        }
+        let mut next = AFTER + 1;
+        for _ in 0..2 * CAPACITY {
+            soon("room for a message", || source.try_send(Parcel::of(next)));
+            self.receive(&mut *sink, next);
+            next += 1;
+        }
+        for _ in 0..2 {
+            for number in next..next + CAPACITY {
+                soon("room in an empty ring", || source.try_send(Parcel::of(number)));
+            }
+            assert_eq!(source.try_send(Parcel::of(0)), Err(Stop::NotReady), "the ring is full");
+            for number in next..next + CAPACITY {
+                self.receive(&mut *sink, number);
+            }
+            assert_eq!(sink.try_recv(), Err(Stop::NotReady), "the ring is empty");
+            next += CAPACITY;
+        }
+        (self.source, self.sink) = (Some(source), Some(sink));
+    }
+
+    /// Receives until message `number` comes, before which only what the victim had may come.
+    fn receive(&mut self, sink: &mut dyn Sink, number: u64) {
+        loop {
+            let received = soon("a message", || sink.try_recv());
+            if received.parcel.number() == number {
+                assert!(!received.redelivered, "nobody else had it");
+                return;
+            }
+            assert!(received.parcel.number() < AFTER, "{received:?} instead of {number}");
+            self.take(received);
+        }
+    }
+
+    /// Checks that every message came once and in order, except for what the victim may have had.
+    fn fates(&self) -> Vec<Fate> {
+        let (received, case) = (&self.received, self.case);
+        let times = |number| received.iter().filter(|(other, _)| *other == number).count();
+        let sends = case.deed.sends();
+        let concerned = case.numbers();
+        for number in case.passed()..case.next() {
+            let may_be_gone = !sends && concerned.contains(&number);
+            assert!(times(number) == 1 || may_be_gone && times(number) == 0, "{number} in {received:?}");
+        }
+        let fresh: Vec<u64> = received.iter().filter(|(_, again)| !again).map(|(number, _)| *number).collect();
+        assert!(fresh.is_sorted(), "{received:?}");
+        for (number, again) in received {
+            let is_known = (case.passed()..case.next()).contains(number) || sends && concerned.contains(number);
+            assert!(is_known && times(*number) == 1, "{number} in {received:?}");
+            assert!(!again || !sends && concerned.contains(number), "nobody else had {number}: {received:?}");
+        }
+        let fate = |number| match received.iter().find(|(other, _)| *other == number) {
+            Some(_) if sends => Fate::Transferred,
+            None if sends => Fate::Untouched,
+            Some((_, false)) => Fate::Untouched,
+            Some((_, true)) => Fate::Redelivered,
+            None => Fate::Transferred,
+        };
+        concerned.map(fate).collect()
+    }
+}
