@@ -48,6 +48,8 @@ pub struct Wanted {
     pub geometry: Geometry,
     /// What it carries.
     pub identity: TypeIdentity,
+    /// Whether its longest message may be of any length: this participant did not ask for one.
+    pub any_length: bool,
     /// Whether it may exist.
     pub existence: Existence,
 }
@@ -190,7 +192,7 @@ fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<
         || expected.is_default_capacity
         || (found.is_default_capacity && found.capacity >= expected.capacity);
     let delivery_will_do = found.is_at_most_once || !expected.is_at_most_once;
-    let length_will_do = found.kind.has_records() || found.max_message >= expected.max_message;
+    let length_will_do = wanted.any_length || found.kind.has_records() || found.max_message >= expected.max_message;
     if *identity == wanted.identity
         && found.kind == expected.kind
         && capacity_will_do
@@ -230,8 +232,13 @@ fn enter(file: &OwnedFd, deadline: Deadline) -> Result<Option<Gate<'_>>, OpenErr
     }
 }
 
+/// Waits for the gate as long as a running process can hold it.
+pub(crate) fn enter_patiently(file: &OwnedFd) -> Result<Option<Gate<'_>>, OpenError> {
+    enter(file, Deadline::after(GATE_PATIENCE))
+}
+
 /// Takes the name away for good. The caller holds the gate.
-fn retire(memory: &Memory) -> Result<(), OpenError> {
+pub(crate) fn retire(memory: &Memory) -> Result<(), OpenError> {
     // Relaxed: read behind the gate only.
     memory.control().retired.store(1, Relaxed);
     crash::point("attach.retired");

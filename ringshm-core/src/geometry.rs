@@ -78,6 +78,14 @@ impl Kind {
         matches!(self, Self::BroadcastSlots | Self::BroadcastRecords | Self::Latest)
     }
 
+    /// Bytes behind the ring, for what helps to find the way in it.
+    const fn index_len(self) -> u64 {
+        match self {
+            Self::BroadcastRecords => crate::broadcast::MILESTONES_LEN,
+            _ => 0,
+        }
+    }
+
     /// Whether each of its messages goes to one of many consumers.
     #[must_use]
     pub const fn is_mpmc(self) -> bool {
@@ -164,7 +172,11 @@ impl Geometry {
         let least = if kind.has_records() { MIN_RECORD_BYTES } else { 1 };
         let capacity = capacity.max(least).checked_next_power_of_two()?;
         let (stride, max_message) = match kind {
-            Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => (message, message),
+            Kind::SpscSlots => (message, message),
+            // Moved as words.
+            Kind::BroadcastSlots => (message.next_multiple_of(8), message),
+            // No line holds two of them: the writer is in the next one while readers are in the last.
+            Kind::Latest => (message.next_multiple_of(64), message),
             Kind::SpscRecords | Kind::BroadcastRecords => (1, (capacity / 2 - crate::record::HEADER).min(1 << 31)),
             Kind::MpmcSlots | Kind::MpmcBytes => (crate::mpmc::stride(kind, message, align)?, message),
         };
@@ -172,7 +184,7 @@ impl Geometry {
         let lanes = u64::from(producers + consumers) * size_of::<Lane>() as u64;
         let lanes_at = LANES_AT as u64;
         let data_at = (lanes_at + lanes).next_multiple_of(DATA_ALIGN);
-        let total = data_at + data.next_multiple_of(DATA_ALIGN);
+        let total = data_at + (data + kind.index_len()).next_multiple_of(DATA_ALIGN);
         Some(Self {
             kind,
             capacity,
@@ -195,10 +207,10 @@ impl Geometry {
         self.producers as usize + self.consumers as usize
     }
 
-    /// The size of the data area, in bytes.
+    /// The size of the data area, in bytes, what lies behind the ring included.
     #[must_use]
     pub fn data_len(&self) -> usize {
-        (self.capacity * self.stride) as usize
+        (self.capacity * self.stride + self.kind.index_len()) as usize
     }
 }
 

@@ -1,4 +1,7 @@
 //! Looking at a ring from outside, without taking part in it.
+//!
+//! Everything is read as it stands in shared memory, once, while its owners go on writing: the numbers of one snapshot belong to one
+//! moment, or nearly so. Nothing is believed: whatever stands there, looking at it ends, and `used() <= capacity`.
 
 use crate::attach::validated;
 use crate::error::OpenError;
@@ -7,9 +10,10 @@ use crate::layout::{Geometry, Kind, TypeIdentity};
 use crate::memory::Memory;
 use crate::os::segment::Segment;
 use crate::os::{Directory, Name};
+use ringshm_sync::atomic::AtomicU64;
 use ringshm_sync::atomic::Ordering::Relaxed;
 
-/// What a ring is and how far its two sides have come, at one moment or nearly so.
+/// What a ring is, who takes part in it and how far they have come, at one moment or nearly so.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Its shape.
@@ -20,41 +24,107 @@ pub struct Snapshot {
     pub creator: u32,
     /// When: nanoseconds since 1970.
     pub created: u64,
-    /// The sending side.
+    /// The sending side as a whole.
     pub producer: Side,
-    /// The receiving side.
+    /// The receiving side as a whole.
     pub consumer: Side,
+    /// Every lane that has ever had an owner, those of the producers first. Lossy readers have none, and are not seen.
+    pub participants: Vec<Participant>,
 }
 
-/// One side of a ring.
+/// All lanes of a role together.
 #[derive(Clone, Debug)]
 pub struct Side {
-    /// Whether somebody is there.
+    /// What the liveliest of its lanes is: live, dead, detached, closed or vacant, in this order.
     pub state: Peer,
     /// When the last owner of the role joined: nanoseconds since 1970, 0 if there was none.
     pub since: u64,
     /// How many owners the role has had.
     pub generation: u32,
-    /// Messages sent, or released, since the ring was made. Exact if the side is not running. `None` if it was too fast
-    /// to be read, or the ring is damaged.
+    /// Messages sent, or released, since the ring was made; of a broadcast ring's consumers, by the one that is furthest behind.
+    /// Exact if the side is not running. `None` if it was too fast to be read, or the ring is damaged.
     pub messages: Option<u64>,
-    /// Units (slots, or bytes with headers and padding) sent, or released.
+    /// Units (slots, or bytes with headers and padding) sent, or released; of a broadcast ring's consumers, by the one that is
+    /// furthest behind; of an MPMC ring, claimed.
     pub units: u64,
-    /// Whether it sleeps.
+    /// Whether all of it that is live sleeps.
     pub asleep: bool,
 }
 
+/// One lane: its last owner, and what has happened to all of its owners.
+#[derive(Clone, Debug)]
+pub struct Participant {
+    /// What the owner does.
+    pub role: Role,
+    /// The index of the lane, as in [`Stall`](crate::error::Stall).
+    pub lane: usize,
+    /// Whether it is there.
+    pub state: Peer,
+    /// When it joined: nanoseconds since 1970.
+    pub since: u64,
+    /// How many owners the lane has had.
+    pub generation: u32,
+    /// Whether it sleeps.
+    pub asleep: bool,
+    /// Messages sent, or released. `None` if the owner was too fast to be read, or the ring is damaged.
+    pub messages: Option<u64>,
+    /// Units sent, or released: how far its cursor has come since the ring was made. 0 in an MPMC ring.
+    pub units: u64,
+    /// How far a consumer with a cursor of its own is behind the producer: what it keeps from being overwritten, if it is live.
+    pub lag: Option<Lag>,
+    /// The places of an MPMC ring that the owner has claimed and not finished: a producer has not published them, a consumer not
+    /// released.
+    pub claim: Option<Claim>,
+    /// Whether the producer of a broadcast ring has evicted it for being slow.
+    pub is_evicted: bool,
+    /// Messages that this consumer missed, or that this participant dropped because their consumer died.
+    pub lost: u64,
+    /// Messages that a dead producer left torn, and this participant found.
+    pub torn: u64,
+    /// Messages of dead consumers that this consumer took over.
+    pub redelivered: u64,
+    /// Slow readers that this producer evicted.
+    pub evicted: u64,
+}
+
+/// How far a consumer is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// In messages, if both counts are known.
+    pub messages: Option<u64>,
+    /// In units, never more than the ring holds.
+    pub units: u64,
+}
+
+/// Places of an MPMC ring in somebody's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The first of them, counted from the ring's first message.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
 impl Snapshot {
-    /// Messages in the ring, as far as both counts are known.
+    /// Messages that somebody has still to receive, as far as the counts are known: of a broadcast ring, the consumer that is
+    /// furthest behind.
     #[must_use]
     pub fn queued(&self) -> Option<u64> {
+        if self.geometry.kind.is_mpmc() {
+            return Some(self.used());
+        }
         Some(self.producer.messages?.saturating_sub(self.consumer.messages?))
     }
 
-    /// Units in the ring, never more than it holds.
+    /// Units in the ring that cannot be overwritten yet, never more than it holds.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.producer.units.saturating_sub(self.consumer.units).min(self.geometry.capacity)
+    }
+
+    /// All lanes of a role that have ever had an owner.
+    pub fn participants_of(&self, role: Role) -> impl Iterator<Item = &Participant> {
+        self.participants.iter().filter(move |participant| participant.role == role)
     }
 }
 
@@ -66,40 +136,138 @@ pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError
     let segment = Segment::open(directory, name)?;
     let header = segment.header()?;
     let (memory, identity) = validated(segment)?;
-    // The consumer first: so what it has received was sent before the producer is looked at.
-    let consumer = side(&memory, Role::Consumer);
-    let producer = side(&memory, Role::Producer);
-    Ok(Snapshot {
-        geometry: *memory.geometry(),
-        identity,
-        creator: header.creator,
-        created: header.created,
-        producer,
-        consumer,
-    })
+    let (producer, consumer, participants) = everybody(&memory);
+    let (geometry, creator, created) = (*memory.geometry(), header.creator, header.created);
+    Ok(Snapshot { geometry, identity, creator, created, producer, consumer, participants })
 }
 
-fn side(memory: &Memory, role: Role) -> Side {
-    let index = memory.lanes_of(role).start;
+/// The two sides, and every lane that has had an owner.
+fn everybody(memory: &Memory) -> (Side, Side, Vec<Participant>) {
+    // The consumers first: so what they have received was sent before the producers are looked at.
+    let head = position(memory, &memory.control().head);
+    let mut consumers = lanes(memory, Role::Consumer);
+    let tail = position(memory, &memory.control().tail);
+    let producers = lanes(memory, Role::Producer);
+    let geometry = memory.geometry();
+    let mut producer = side(&producers);
+    if geometry.kind.is_mpmc() {
+        producer.units = tail;
+    }
+    for consumer in &mut consumers {
+        consumer.lag = lag(geometry, &producer, consumer);
+    }
+    let mut consumer = side(&consumers);
+    match geometry.kind {
+        Kind::MpmcSlots | Kind::MpmcBytes => consumer.units = head,
+        Kind::SpscSlots | Kind::SpscRecords => {}
+        Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => {
+            (consumer.messages, consumer.units) = furthest_behind(&producer, &consumers);
+        }
+    }
+    let participants = producers.into_iter().chain(consumers).filter(|lane| lane.generation != 0).collect();
+    (producer, consumer, participants)
+}
+
+/// Messages that a later consumer would find in a ring in which nobody takes part, as far as the counts are known.
+pub(crate) fn undelivered(memory: &Memory) -> Option<u64> {
+    let (producer, consumer, participants) = everybody(memory);
+    match memory.geometry().kind {
+        Kind::MpmcSlots | Kind::MpmcBytes => {
+            let held = participants.iter().filter(|participant| participant.role == Role::Consumer);
+            let held: u64 = held.filter_map(|consumer| consumer.claim.map(|claim| claim.count)).sum();
+            let waiting = producer.units.saturating_sub(consumer.units).min(memory.geometry().capacity);
+            Some(waiting.saturating_add(held))
+        }
+        Kind::SpscSlots | Kind::SpscRecords => Some(producer.messages?.saturating_sub(consumer.messages?)),
+        Kind::BroadcastSlots => producer.messages.map(|messages| messages.min(memory.geometry().capacity)),
+        Kind::Latest => producer.messages.map(|messages| messages.min(1)),
+        Kind::BroadcastRecords => producer.messages.filter(|messages| *messages == 0),
+    }
+}
+
+fn position(memory: &Memory, cursor: &AtomicU64) -> u64 {
+    // Relaxed: a number for people.
+    cursor.load(Relaxed).wrapping_sub(memory.geometry().origin)
+}
+
+/// The lanes of a role that have ever had an owner, and its first one. All are looked at: a damaged lane must not hide the others.
+fn lanes(memory: &Memory, role: Role) -> Vec<Participant> {
+    let all = memory.lanes_of(role);
+    let first = all.start;
+    // Relaxed: for people; a lane that is joined just now may be missed.
+    let was_used = |lane: &usize| memory.presence(*lane).state.load(Relaxed) != 0;
+    all.filter(|lane| *lane == first || was_used(lane)).map(|lane| participant(memory, role, lane)).collect()
+}
+
+fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
     let lane = memory.lane(index);
     let geometry = memory.geometry();
-    // Relaxed: for people.
-    let since = lane.presence.since.load(Relaxed);
+    // Relaxed: a number for people.
+    let number = |word: &AtomicU64| word.load(Relaxed);
     // Relaxed: for people.
     let generation = generation_of(lane.presence.state.load(Relaxed));
     let state = memory.peer_state(index);
-    let counted = match geometry.kind {
-        Kind::SpscRecords | Kind::BroadcastRecords => lane.ledger.count(&lane.cursor),
-        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest | Kind::MpmcSlots | Kind::MpmcBytes => None,
-    };
-    // Relaxed: a number for people.
-    let position = counted.map_or_else(|| lane.cursor.load(Relaxed), |(position, _)| position);
-    let units = position.wrapping_sub(geometry.origin);
+    let counted = if geometry.kind.has_records() { lane.ledger.count(&lane.cursor) } else { None };
+    let cursor = counted.map_or_else(|| number(&lane.cursor), |(cursor, _)| cursor).wrapping_sub(geometry.origin);
     let messages = match geometry.kind {
         Kind::SpscRecords | Kind::BroadcastRecords => counted.map(|(_, count)| count),
-        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => Some(units),
-        // Relaxed: a number for people.
-        Kind::MpmcSlots | Kind::MpmcBytes => Some(lane.counters.messages.load(Relaxed)),
+        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => Some(cursor),
+        Kind::MpmcSlots | Kind::MpmcBytes => Some(number(&lane.counters.messages)),
     };
-    Side { state, since, generation, messages, units, asleep: lane.presence.bell.is_asleep() }
+    Participant {
+        role,
+        lane: index,
+        state,
+        since: number(&lane.presence.since),
+        generation,
+        asleep: lane.presence.bell.is_asleep(),
+        messages,
+        units: if geometry.kind.is_mpmc() { 0 } else { cursor },
+        lag: None,
+        claim: None,
+        is_evicted: false,
+        lost: number(&lane.counters.lost),
+        torn: number(&lane.counters.torn),
+        redelivered: number(&lane.counters.redelivered),
+        evicted: number(&lane.counters.evicted),
+    }
+}
+
+/// How far a consumer is behind, if it has a cursor of its own.
+fn lag(geometry: &Geometry, producer: &Side, consumer: &Participant) -> Option<Lag> {
+    if geometry.kind.is_mpmc() || geometry.kind == Kind::Latest {
+        return None;
+    }
+    let messages = producer.messages.zip(consumer.messages);
+    Some(Lag {
+        messages: messages.map(|(sent, received)| sent.saturating_sub(received)),
+        units: producer.units.saturating_sub(consumer.units).min(geometry.capacity),
+    })
+}
+
+/// How far the consumer has come for which a broadcast ring's producer would have to wait: to the producer itself, if there is none.
+fn furthest_behind(producer: &Side, consumers: &[Participant]) -> (Option<u64>, u64) {
+    let gating = |consumer: &&Participant| matches!(consumer.state, Peer::Live { .. }) && !consumer.is_evicted;
+    let slowest = consumers.iter().filter(gating).max_by_key(|consumer| consumer.lag.map(|lag| lag.units));
+    slowest.map_or((producer.messages, producer.units), |consumer| (consumer.messages, consumer.units))
+}
+
+/// All lanes of a role together: counts are added up, the rest is that of its liveliest.
+fn side(lanes: &[Participant]) -> Side {
+    let liveliest = lanes.iter().max_by_key(|lane| match lane.state {
+        Peer::Vacant => 0,
+        Peer::Closed => 1,
+        Peer::Detached => 2,
+        Peer::Dead { .. } => 3,
+        Peer::Live { .. } => 4,
+    });
+    let mut live = lanes.iter().filter(|lane| matches!(lane.state, Peer::Live { .. })).peekable();
+    Side {
+        state: liveliest.map_or(Peer::Vacant, |lane| lane.state),
+        since: lanes.iter().map(|lane| lane.since).max().unwrap_or(0),
+        generation: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.generation)),
+        messages: lanes.iter().try_fold(0_u64, |sum, lane| Some(sum.saturating_add(lane.messages?))),
+        units: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.units)),
+        asleep: live.peek().is_some() && live.all(|lane| lane.asleep),
+    }
 }

@@ -8,11 +8,13 @@
 //! | `Live` | the owner takes part, or died doing so: its lock tells which | owner, when joining |
 //! | `Detached` | the owner left, and a successor is to go on | owner, in `detach` |
 //! | `Closed` | the owner is finished | owner, when closing or dropped |
+//! | `Evicted` | the owner was too slow for a broadcast ring's producer, and has not left yet | that producer |
 //!
 //! ```text
 //!   Vacant ──join──▶ Live ──close──▶ Closed ──join──▶ Live (next generation)
 //!                     │ ╲──detach─▶ Detached ─join──▶ Live (next generation)
-//!                     ╰──killed: still says Live, but the lock is free ──join──▶ Live (next generation)
+//!                     ├──killed: still says Live, but the lock is free ──join──▶ Live (next generation)
+//!                     ╰──evicted─▶ Evicted, and from there as from Live
 //! ```
 //!
 //! Nothing here is decided by a time-out. A participant holds a lock that the kernel drops when the process is gone, after its
@@ -74,6 +76,7 @@ pub(crate) enum State {
     Live = 1,
     Detached = 2,
     Closed = 3,
+    Evicted = 4,
 }
 
 const STATE_BITS: u32 = 8;
@@ -84,6 +87,7 @@ pub(crate) fn state_of(word: u32) -> State {
         0 => State::Vacant,
         2 => State::Detached,
         3 => State::Closed,
+        4 => State::Evicted,
         _ => State::Live,
     }
 }
@@ -267,11 +271,26 @@ impl Memory {
         let presence = self.presence(lane);
         // Relaxed: compared below.
         let before = presence.state.load(Relaxed);
-        if state_of(before) != State::Live || self.locks.is_held(lane) {
+        if !matches!(state_of(before), State::Live | State::Evicted) || self.locks.is_held(lane) {
             return None;
         }
         // Relaxed: DEATH, in the probe, orders it.
         (presence.state.load(Relaxed) == before).then_some(before)
+    }
+
+    /// Tells the owner of a lane, whose state word is `word`, that it is too slow. `false` if it has left meanwhile, or was succeeded.
+    pub(crate) fn evict(&self, lane: usize, word: u32) -> bool {
+        let state = &self.presence(lane).state;
+        // Relaxed: the fence that the producer runs before it overwrites anything orders it (LAP).
+        state_of(word) == State::Live
+            && state.compare_exchange(word, with_state(word, State::Evicted), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether the owner of a lane was evicted from a broadcast ring by its producer.
+    #[must_use]
+    pub fn is_evicted(&self, lane: usize) -> bool {
+        // Relaxed: for people.
+        state_of(self.presence(lane).state.load(Relaxed)) == State::Evicted
     }
 
     /// What the owner of a lane is now.
@@ -285,8 +304,8 @@ impl Memory {
             State::Vacant => Peer::Vacant,
             State::Detached => Peer::Detached,
             State::Closed => Peer::Closed,
-            State::Live if self.proven_dead(lane).is_some() => Peer::Dead { pid },
-            State::Live => Peer::Live { pid },
+            State::Live | State::Evicted if self.proven_dead(lane).is_some() => Peer::Dead { pid },
+            State::Live | State::Evicted => Peer::Live { pid },
         }
     }
 
@@ -307,7 +326,9 @@ impl Memory {
             Peer::Closed | Peer::Detached | Peer::Dead { .. } => true,
             Peer::Vacant | Peer::Live { .. } => false,
         });
-        !producers.is_empty() && !consumers.is_empty() && producers_finished && consumers_finished && self.is_received()
+        // Relaxed: a reader that comes just now may be missed, as if it came a moment later.
+        let somebody_came = !consumers.is_empty() || self.lobby().visited.load(Relaxed) != 0;
+        !producers.is_empty() && somebody_came && producers_finished && consumers_finished && self.is_received()
     }
 
     /// Whether nothing is left to receive, now that nobody takes part any more.

@@ -6,7 +6,7 @@
 //!    512 ├──────────────────────────────┤
 //!        │ Control         640 B        │  retired, tail, head, sleeping producers, sleeping consumers
 //!   4096 ├──────────────────────────────┤
-//!        │ Lobby           128 B        │  readers' event count: the only page that a read-only reader writes
+//!        │ Lobby           256 B        │  readers' event count: the only page that a read-only reader writes
 //!   8192 ├──────────────────────────────┤
 //!        │ Lane 0          384 B        │  producers, then consumers; each lane is three padded lines:
 //!        │   +0   progress 128 B        │    how far this participant has come   (owner writes, others read: hot)
@@ -229,6 +229,8 @@ pub struct Control {
 pub struct Lobby {
     /// Broadcast: all readers sleep here, those with a lane too.
     pub readers: Padded<EventCount>,
+    /// Broadcast: 1 once a reader without a lane has come.
+    pub visited: Padded<AtomicU32>,
 }
 
 /// One participant's part of the segment.
@@ -238,11 +240,18 @@ pub struct Lane {
     /// How far the owner has come: published (producer) or released (consumer) up to this position. Only the owner
     /// writes it; it only grows. Not used by MPMC rings.
     pub cursor: AtomicU64,
-    /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc). Broadcast: the producer writes
-    /// up to this position.
+    /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc). Latest: the writer writes up to
+    /// this position.
     pub intent: AtomicU64,
     /// Zero.
-    pub reserved: [u64; 14],
+    pub reserved: [u64; 6],
+    /// Broadcast: the producer may write up to this position before it looks at its consumers again; what is more than the capacity
+    /// before it may be overwritten. On a line of its own, because it changes a few times a lap and every reader reads it.
+    pub reach: AtomicU64,
+    /// Broadcast, in the producer's lane: bit `n` says that consumer lane `n` has had an owner. Set by that owner.
+    pub joined: AtomicU64,
+    /// Zero.
+    pub reserved2: [u64; 6],
     /// Who the owner is, and whether it sleeps.
     pub presence: Padded<Presence>,
     /// How many messages the owner's cursor stands for.
@@ -266,8 +275,10 @@ pub struct Counters {
     pub redelivered: AtomicU64,
     /// Slow readers that this producer evicted.
     pub evicted: AtomicU64,
+    /// Broadcast: this producer has begun to write up to this position.
+    pub begun: AtomicU64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 
 impl Counters {
@@ -330,9 +341,11 @@ const _: () = {
     assert!(offset_of!(Control, head) == 256);
     assert!(offset_of!(Control, sleeping_producers) == 384);
     assert!(offset_of!(Control, sleeping_consumers) == 512);
-    assert!(LOBBY_AT == 4096 && size_of::<Lobby>() == 128);
+    assert!(LOBBY_AT == 4096 && size_of::<Lobby>() == 256);
     assert!(LANES_AT == 8192 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
     assert!(offset_of!(Lane, intent) == 8);
+    assert!(offset_of!(Lane, reach) == 64);
+    assert!(offset_of!(Lane, joined) == 72);
     assert!(offset_of!(Lane, counters) == 288 && size_of::<Counters>() == 96);
     assert!(size_of::<Sleepers>() == 16 && size_of::<EventCount>() == 4);
     assert!(offset_of!(Lane, cursor) == 0);

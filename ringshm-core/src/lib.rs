@@ -10,6 +10,7 @@
 //! Programs use the crate `ringshm`, which adds builders and re-exports the handles.
 
 mod ahead;
+pub mod broadcast;
 mod endpoint;
 pub mod error;
 mod geometry;
@@ -31,6 +32,8 @@ mod spsc;
 
 #[cfg(not(loom))]
 pub mod attach;
+#[cfg(not(loom))]
+pub mod collect;
 #[cfg(not(loom))]
 pub mod open;
 #[cfg(not(loom))]

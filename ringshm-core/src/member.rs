@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "a lane pointer kept beside the memory it leads into, to spare the hot path two steps")]
 
+use crate::broadcast::{OnSlowReader, Start};
 use crate::error::{Fault, OpenError};
 use crate::lanes::{Role, State};
 use crate::layout::Lane;
@@ -36,6 +37,10 @@ pub struct Behaviour {
     pub wait: Wait,
     /// What happens when the other side dies.
     pub on_death: OnDeath,
+    /// Where a reader of a broadcast ring begins.
+    pub start: Start,
+    /// What a broadcast ring's producer does about a consumer that holds it up.
+    pub on_slow_reader: OnSlowReader,
     /// Whether guards may refer to shared memory. Always so on the heap.
     trusts_peers: bool,
 }
@@ -44,7 +49,7 @@ impl Behaviour {
     /// A participant that waits and bears the other side's death like this, and trusts nobody.
     #[must_use]
     pub const fn new(wait: Wait, on_death: OnDeath) -> Self {
-        Self { wait, on_death, trusts_peers: false }
+        Self { wait, on_death, start: Start::Oldest, on_slow_reader: OnSlowReader::Wait, trusts_peers: false }
     }
 
     /// Lets guards and loans refer to shared memory.

@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "pointers into memory that this file owns")]
 
 use crate::lanes::Locks;
-use crate::layout::{Control, Geometry, Lane, Lobby, MAX_PAYLOAD_ALIGN};
+use crate::layout::{Control, Geometry, Kind, Lane, Lobby, MAX_PAYLOAD_ALIGN};
 use core::ptr::NonNull;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::cell::Bytes;
@@ -89,10 +89,17 @@ impl Memory {
         if self.geometry.kind.is_mpmc() {
             crate::mpmc::initialise(self);
         }
+        if self.geometry.kind == Kind::BroadcastRecords {
+            crate::broadcast::initialise(self);
+        }
         for index in 0..self.geometry.lanes() {
             let lane = self.lane(index);
             // Relaxed: nobody else sees the memory yet.
             lane.cursor.store(self.geometry.origin, Relaxed);
+            // Relaxed: as above.
+            lane.reach.store(self.geometry.origin, Relaxed);
+            // Relaxed: as above.
+            lane.counters.begun.store(self.geometry.origin, Relaxed);
             lane.ledger.initialise(self.geometry.origin);
             let intent = if self.geometry.kind.is_mpmc() {
                 crate::mpmc::Claim::nothing(self.geometry.origin).word()

@@ -10,6 +10,7 @@ use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
 use crate::os::segment::memory_free;
 use crate::os::{Directory, Name};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// Everything that a program may choose about a ring, apart from its name and the type it carries.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +44,8 @@ impl Options {
             let free = self.directory.free().unwrap_or(0);
             OpenError::NoSpace { needed: u64::MAX, free }
         })?;
-        Ok(Wanted { geometry, identity: M::identity(self.schema), existence: self.existence })
+        let any_length = wishes.max_message.is_none();
+        Ok(Wanted { geometry, identity: M::identity(self.schema), any_length, existence: self.existence })
     }
 
     /// Takes the sending role of the ring `name`.
@@ -91,17 +93,25 @@ impl Options {
         M::consumer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Consumer, self.behaviour)?))
     }
 
-    /// A ring on the heap and both its handles, for two threads of this process.
+    /// A ring on the heap, with nobody in it.
     ///
     /// # Errors
-    /// [`OpenError::NoSpace`] if it is larger than any machine.
-    pub fn threads<M: Message + ?Sized>(&self) -> Result<(M::Producer, M::Consumer), OpenError> {
+    /// [`OpenError::NoSpace`] if it is larger than any machine; [`OpenError::InvalidOption`].
+    pub fn heap<M: Message + ?Sized>(&self) -> Result<Arc<Memory>, OpenError> {
         let geometry = self.wanted::<M>()?.geometry;
         let free = memory_free();
         if geometry.total > free {
             return Err(OpenError::NoSpace { needed: geometry.total, free });
         }
-        let memory = Memory::on_heap(geometry);
+        Ok(Memory::on_heap(geometry))
+    }
+
+    /// A ring on the heap and both its handles, for two threads of this process.
+    ///
+    /// # Errors
+    /// As for [`heap`](Self::heap).
+    pub fn threads<M: Message + ?Sized>(&self) -> Result<(M::Producer, M::Consumer), OpenError> {
+        let memory = self.heap::<M>()?;
         Ok((producer_in::<M>(&memory, self.behaviour)?, consumer_in::<M>(&memory, self.behaviour)?))
     }
 }

@@ -9,12 +9,16 @@ use core::marker::PhantomData;
 use ringshm_core::attach::{self, Existence};
 use ringshm_core::error::OpenError;
 use ringshm_core::inspect::Snapshot;
+use ringshm_core::memory::Memory;
+use ringshm_core::message::{consumer_in, producer_in};
+use ringshm_core::mpmc::Mpmc;
 use ringshm_core::open::Options;
 use ringshm_core::os::{Directory, Name};
 use ringshm_core::wait::Wait;
-use ringshm_core::{Message, OnDeath};
+use ringshm_core::{Behaviour, Message, OnDeath};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Begins to describe a ring with one producer and one consumer that carries `M`: a fixed-size type, or `[u8]` for byte
 /// records of any length.
@@ -25,7 +29,25 @@ pub fn spsc<M: Message + ?Sized>(name: &str) -> Builder<M> {
     Builder { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
 }
 
-/// A ring and how to take part in it: made by [`spsc`], ended by [`producer`](Self::producer), [`consumer`](Self::consumer)
+/// Begins to describe a ring with many producers and many consumers, each message to one of them, that carries `M`: a fixed-size type,
+/// or `[u8]` for byte messages up to a longest one. Its handles are in [`mpmc`](mod@crate::mpmc). The name is as for [`spsc`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let jobs = ringshm::mpmc::<u64>("").capacity(64).heap()?;
+/// let mut producers = [jobs.producer()?, jobs.producer()?];
+/// let mut consumers = [jobs.consumer()?, jobs.consumer()?];
+/// producers[0].send(1)?;
+/// producers[1].send(2)?;
+/// assert_eq!(consumers[1].recv()?, 1);
+/// assert_eq!(consumers[0].recv()?, 2);
+/// # Ok(()) }
+/// ```
+pub fn mpmc<M: ?Sized>(name: &str) -> Builder<Mpmc<M>> {
+    Builder { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+}
+
+/// A ring and how to take part in it: made by [`spsc`] or [`mpmc`], ended by [`producer`](Self::producer), [`consumer`](Self::consumer)
 /// or [`threads`](Self::threads).
 #[derive(Debug)]
 #[must_use = "a builder does nothing until a role is taken"]
@@ -165,6 +187,72 @@ impl<M: Message + ?Sized> Builder<M> {
     /// ```
     pub fn threads(self) -> Result<(M::Producer, M::Consumer), OpenError> {
         self.options.threads::<M>()
+    }
+
+    /// Makes the ring on the heap, for threads of this process, with nobody in it. The name is not used.
+    ///
+    /// # Errors
+    /// As for [`threads`](Self::threads).
+    pub fn heap(self) -> Result<Heap<M>, OpenError> {
+        let memory = self.options.heap::<M>()?;
+        Ok(Heap { memory, behaviour: self.options.behaviour, _carries: PhantomData })
+    }
+}
+
+impl<M: ?Sized> Builder<Mpmc<M>> {
+    /// The most producers of a ring that this creates, 1 to 64; 64 if not given. Each takes 384 bytes. A ring that exists has as many as
+    /// it was made for.
+    pub fn producers(mut self, most: u32) -> Self {
+        self.options.wishes.producers = most;
+        self
+    }
+
+    /// The most consumers of a ring that this creates, as for [`producers`](Self::producers).
+    pub fn consumers(mut self, most: u32) -> Self {
+        self.options.wishes.consumers = most;
+        self
+    }
+
+    /// Delivers each message at most once: a message whose consumer dies with it is dropped and counted, where it would otherwise be given to
+    /// another one, marked as redelivered. The creator of the ring decides; who asks for it does not join a ring without it.
+    pub fn at_most_once(mut self) -> Self {
+        self.options.wishes.at_most_once = true;
+        self
+    }
+}
+
+impl Builder<Mpmc<[u8]>> {
+    /// The longest message in bytes of a ring that this creates; 2048 if not given. Each slot has room for it. Who asks for more than an
+    /// existing ring takes gets [`OpenError::LayoutMismatch`].
+    pub fn max_message(mut self, bytes: u64) -> Self {
+        self.options.wishes.max_message = Some(bytes);
+        self
+    }
+}
+
+/// A ring on the heap, from which threads of this process take any number of roles: made by [`Builder::heap`].
+#[derive(Debug)]
+pub struct Heap<M: ?Sized> {
+    memory: Arc<Memory>,
+    behaviour: Behaviour,
+    _carries: PhantomData<fn(&M)>,
+}
+
+impl<M: Message + ?Sized> Heap<M> {
+    /// Takes a sending role.
+    ///
+    /// # Errors
+    /// [`OpenError::RoleTaken`] if there are as many as the ring was made for.
+    pub fn producer(&self) -> Result<M::Producer, OpenError> {
+        producer_in::<M>(&self.memory, self.behaviour)
+    }
+
+    /// Takes a receiving role.
+    ///
+    /// # Errors
+    /// [`OpenError::RoleTaken`] if there are as many as the ring was made for.
+    pub fn consumer(&self) -> Result<M::Consumer, OpenError> {
+        consumer_in::<M>(&self.memory, self.behaviour)
     }
 }
 

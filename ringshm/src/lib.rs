@@ -52,13 +52,22 @@
 
 mod builder;
 
-pub use builder::{Builder, inspect, names, remove, spsc};
+pub use builder::{Builder, Heap, inspect, mpmc, names, remove, spsc};
+
+/// The handles of rings with many producers and many consumers, made by [`mpmc`](fn@mpmc).
+pub mod mpmc {
+    pub use ringshm_core::mpmc::{
+        ByteConsumer, ByteProducer, ByteRef, Consumer, Iter, Mpmc, Producer, RecvRef, TryIter,
+    };
+}
+
 pub use ringshm_core::attach::Existence;
+pub use ringshm_core::collect::{Sweep, Verdict, collect, collect_leftover, leftovers};
 pub use ringshm_core::error::{
-    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, TryRecvError,
+    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, Stall, TryRecvError,
     TrySendError,
 };
-pub use ringshm_core::inspect::{Side, Snapshot};
+pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::Kind;
 pub use ringshm_core::os::{Directory, Name};
 pub use ringshm_core::wait::Wait;

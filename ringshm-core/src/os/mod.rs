@@ -2,6 +2,7 @@
 //! fork. System calls are made here and nowhere else in this crate.
 
 pub(crate) mod fork;
+pub(crate) mod leftover;
 pub(crate) mod liveness;
 pub(crate) mod segment;
 

@@ -142,7 +142,7 @@ pub(crate) fn memory_free() -> u64 {
     }
 }
 
-fn os(step: &'static str) -> impl Fn(Errno) -> OpenError {
+pub(super) fn os(step: &'static str) -> impl Fn(Errno) -> OpenError {
     move |errno| OpenError::Os { step, source: errno.into() }
 }
 
@@ -343,7 +343,7 @@ fn check_object(file: &OwnedFd, path: &Path) -> Result<u64, OpenError> {
     Ok(size)
 }
 
-fn check_owner(stat: &Stat, path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_owner(stat: &Stat, path: &Path) -> Result<(), OpenError> {
     let me = rustix::process::geteuid().as_raw();
     if stat.st_uid == me {
         return Ok(());
@@ -376,7 +376,7 @@ fn allocate(file: &OwnedFd, size: u64, free: u64) -> Result<(), OpenError> {
 /// from ever being done.
 const ALLOCATION_STEP: u64 = 16 << 20;
 
-fn refused(errno: Errno, path: &Path) -> OpenError {
+pub(super) fn refused(errno: Errno, path: &Path) -> OpenError {
     match errno {
         Errno::ACCESS | Errno::PERM | Errno::ROFS => {
             OpenError::Permission { path: path.to_owned(), reason: io::Error::from(errno).to_string() }
