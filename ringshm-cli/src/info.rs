@@ -1,9 +1,10 @@
 //! `ringshm info`: everything about one ring.
 
 use crate::failure::Failure;
+use crate::lane::{self, Side};
 use crate::print::{self, Format, Styled, Table};
 use crate::size;
-use crate::view::{self, Participant, Ring};
+use crate::view::{self, Ring};
 use ringshm::Directory;
 use std::io;
 
@@ -21,9 +22,13 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
     if args.format == Format::Json {
         return print::json(&ring);
     }
-    let table = table(&ring);
+    let (table, lanes) = (table(&ring), lane::table(&ring.lanes));
     let colours = print::has_colours(&io::stdout());
-    print::to_stdout(|out| table.write(out, colours))
+    print::to_stdout(|out| {
+        table.write(out, colours)?;
+        writeln!(out)?;
+        lanes.write(out, colours)
+    })
 }
 
 fn table(ring: &Ring) -> Table {
@@ -42,6 +47,10 @@ fn table(ring: &Ring) -> Table {
     };
     row("capacity", capacity);
     row("longest message", format!("{} bytes", size::grouped(ring.max_message)));
+    if ring.at_most_once {
+        row("delivery", "at most once: a message dies with its consumer".to_owned());
+    }
+    row("participants", format!("at most {} producers, {} consumers", ring.max_producers, ring.max_consumers));
     row("shared memory", format!("{} bytes", size::grouped(ring.total)));
     row("created", format!("{} ago by process {}", size::age(ring.age_seconds), ring.creator));
     let share = 100.0 * ring.used as f64 / ring.capacity.max(1) as f64;
@@ -54,11 +63,11 @@ fn table(ring: &Ring) -> Table {
     table
 }
 
-fn side(table: &mut Table, role: &str, verb: &str, unit: &str, side: &Participant) {
+fn side(table: &mut Table, role: &str, verb: &str, unit: &str, side: &Side) {
     table.push(vec![Styled::from(role), side.presence()]);
     let mut row = |title: &str, value: String| table.push(vec![format!("  {title}").into(), value.into()]);
     if let Some(since) = side.since {
-        row("joined", format!("{} ago, as owner {}", size::age(view::seconds_since(since)), side.generation));
+        row("last joined", format!("{} ago, as owner {}", size::age(view::seconds_since(since)), side.generation));
     }
     row(verb, format!("{} messages, {} {unit}", count(side.messages), size::grouped(side.units)));
     if side.state == "live" {

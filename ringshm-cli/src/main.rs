@@ -2,10 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `send`, `recv`, `ls`, `info`, `rm`, `doctor`, `demo`, `bench` | one command each |
+//! | `send`, `recv`, `ls`, `info`, `stat`, `top`, `gc`, `rm`, `doctor`, `demo`, `bench` | one command each |
 //! | `framing` | how records lie in a byte stream |
 //! | `input` | a byte stream that is cut into records without copying |
-//! | `view` | what is shown of a ring, as text and as JSON |
+//! | `view`, `lane` | what is shown of a ring, and of those who take part in it, as text and as JSON |
+//! | `every` | looking again and again |
+//! | `process` | what the kernel says of a participant's process |
 //! | `print` | writing to standard output: tables, colours, closed pipes |
 //! | `size` | sizes for people |
 //! | `failure` | why a command fails, and its exit code |
@@ -13,16 +15,22 @@
 mod bench;
 mod demo;
 mod doctor;
+mod every;
 mod failure;
 mod framing;
+mod gc;
 mod info;
 mod input;
+mod lane;
 mod ls;
 mod print;
+mod process;
 mod recv;
 mod rm;
 mod send;
 mod size;
+mod stat;
+mod top;
 mod view;
 
 use clap::{Parser, Subcommand};
@@ -67,6 +75,12 @@ enum Command {
     Ls(ls::Args),
     /// Show everything about one ring
     Info(info::Args),
+    /// Show what goes on in all rings: rates, who lags, who is alive, slow, stalled, stopped or dead
+    Top(top::Args),
+    /// Show the counters of one ring, once or again and again
+    Stat(stat::Args),
+    /// Remove what killed processes have left behind, and say why
+    Gc(gc::Args),
     /// Remove rings and what is in them
     Rm(rm::Args),
     /// Find out why rings would be slow, or fail, on this machine
@@ -84,6 +98,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Recv(args) => recv::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Top(args) => top::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Stat(args) => stat::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Gc(args) => gc::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Rm(args) => rm::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&directory, &args),
         Command::DemoChild(args) => demo::run_child(&directory, &args).map(|()| ExitCode::SUCCESS),

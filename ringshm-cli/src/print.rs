@@ -17,17 +17,38 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Whether somebody still reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    There,
+    /// It has closed the pipe: it has seen enough.
+    Gone,
+}
+
+/// Prints with `write`, all of it now.
+pub(crate) fn to_reader(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Reader, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = write(&mut out).and_then(|()| out.flush());
+    // What a closed pipe did not take must not be tried again on drop.
+    let _ = out.into_parts();
+    match result {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::at("writing to standard output", error)),
+    }
+}
+
 /// Prints with `write`. A reader that has closed the pipe has seen enough: that is success.
 pub(crate) fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::at("writing to standard output", error)),
-        _ => {
-            // What a closed pipe did not take must not be tried again on drop.
-            let _ = out.into_parts();
-            Ok(())
-        }
-    }
+    to_reader(write).map(|_| ())
+}
+
+/// Prints `value` as one line of JSON.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<Reader, Failure> {
+    to_reader(|out| {
+        serde_json::to_writer(&mut *out, value)?;
+        writeln!(out)
+    })
 }
 
 /// Prints `value` as indented JSON.

@@ -1,8 +1,8 @@
 //! What is shown of a ring. The field names are those of the JSON output: scripts depend on them.
 
-use crate::print::Styled;
-use anstyle::{AnsiColor, Style};
-use ringshm::{Directory, OpenError, Peer, Side, Snapshot};
+use crate::lane::{Lane, Side};
+use crate::process::RingFile;
+use ringshm::{Directory, OpenError, Role, Snapshot};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ pub(crate) struct Damaged {
 pub(crate) struct Ring {
     pub(crate) name: String,
     pub(crate) path: String,
-    /// `spsc slots` or `spsc records`.
+    /// `spsc slots`, `spsc records`, `mpmc slots`, `mpmc bytes`, `broadcast slots`, `broadcast records` or `latest`.
     pub(crate) kind: &'static str,
     #[serde(rename = "type")]
     pub(crate) carries: Carries,
@@ -45,12 +45,19 @@ pub(crate) struct Ring {
     /// Nanoseconds since 1970.
     pub(crate) created: u64,
     pub(crate) age_seconds: f64,
-    /// Messages sent and not yet released.
+    /// Whether a message whose consumer dies with it is dropped.
+    pub(crate) at_most_once: bool,
+    /// How many producers, and how many consumers with a lane, it can have.
+    pub(crate) max_producers: u32,
+    pub(crate) max_consumers: u32,
+    /// Messages that somebody has still to receive.
     pub(crate) queued: Option<u64>,
-    /// Units sent and not yet released.
+    /// Units that cannot be overwritten yet.
     pub(crate) used: u64,
-    pub(crate) producer: Participant,
-    pub(crate) consumer: Participant,
+    pub(crate) producer: Side,
+    pub(crate) consumer: Side,
+    /// Every lane that has ever had an owner, producers first.
+    pub(crate) lanes: Vec<Lane>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,24 +66,6 @@ pub(crate) struct Carries {
     pub(crate) size: u64,
     pub(crate) align: u32,
     pub(crate) schema: u64,
-}
-
-/// One side of a ring.
-#[derive(Debug, Serialize)]
-pub(crate) struct Participant {
-    /// `vacant`, `live`, `detached`, `closed` or `dead`.
-    pub(crate) state: &'static str,
-    /// Of a live or dead one.
-    pub(crate) pid: Option<u32>,
-    /// When the last owner of the role joined: nanoseconds since 1970.
-    pub(crate) since: Option<u64>,
-    /// How many owners the role has had.
-    pub(crate) generation: u32,
-    /// Sent, or released, since the ring was made.
-    pub(crate) messages: Option<u64>,
-    /// Sent, or released, since the ring was made.
-    pub(crate) units: u64,
-    pub(crate) asleep: bool,
 }
 
 /// Looks at a ring.
@@ -106,10 +95,13 @@ pub(crate) fn look_at_all(directory: &Directory) -> Result<Vec<Entry>, OpenError
 impl Ring {
     fn new(directory: &Directory, name: &ringshm::Name, snapshot: Snapshot) -> Self {
         let (queued, used) = (snapshot.queued(), snapshot.used());
-        let Snapshot { geometry, identity, creator, created, producer, consumer } = snapshot;
+        let (producer, consumer) = (Side::new(&snapshot, Role::Producer), Side::new(&snapshot, Role::Consumer));
+        let Snapshot { geometry, identity, creator, created, participants, .. } = snapshot;
+        let path = directory.path_of(name);
+        let file = RingFile::at(&path);
         Self {
             name: name.as_str().to_owned(),
-            path: directory.path_of(name).display().to_string(),
+            path: path.display().to_string(),
             kind: geometry.kind.name(),
             carries: Carries {
                 name: identity.name,
@@ -130,50 +122,25 @@ impl Ring {
             age_seconds: seconds_since(created),
             queued,
             used,
-            producer: Participant::new(&producer),
-            consumer: Participant::new(&consumer),
+            at_most_once: geometry.is_at_most_once,
+            max_producers: geometry.producers,
+            max_consumers: geometry.consumers,
+            producer,
+            consumer,
+            lanes: participants.iter().map(|participant| Lane::new(participant, file)).collect(),
         }
     }
 
-    /// Whether neither side is there: only `rm` or a later `recv` will free its memory.
+    /// Whether nobody is there: only `rm`, `gc` or a later participant will free its memory.
     pub(crate) fn is_left_over(&self) -> bool {
-        self.producer.state != "live" && self.consumer.state != "live"
+        self.producer.live == 0 && self.consumer.live == 0
     }
 }
 
-impl Participant {
-    fn new(side: &Side) -> Self {
-        let (state, pid) = match side.state {
-            Peer::Vacant => ("vacant", None),
-            Peer::Live { pid } => ("live", Some(pid)),
-            Peer::Detached => ("detached", None),
-            Peer::Closed => ("closed", None),
-            Peer::Dead { pid } => ("dead", Some(pid)),
-        };
-        Self {
-            state,
-            pid,
-            since: (side.since != 0).then_some(side.since),
-            generation: side.generation,
-            messages: side.messages,
-            units: side.units,
-            asleep: side.asleep,
-        }
-    }
-
-    /// `live 4711`, in colour.
-    pub(crate) fn presence(&self) -> Styled {
-        let text = match self.pid {
-            Some(pid) => format!("{} {pid}", self.state),
-            None => self.state.to_owned(),
-        };
-        let style = match self.state {
-            "live" => AnsiColor::Green.on_default(),
-            "dead" => AnsiColor::Red.on_default(),
-            _ => Style::new(),
-        };
-        Styled::new(text, style)
-    }
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long ago that was, in seconds; 0 if it is yet to come.

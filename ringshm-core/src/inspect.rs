@@ -224,13 +224,22 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         messages,
         units: if geometry.kind.is_mpmc() { 0 } else { cursor },
         lag: None,
-        claim: None,
-        is_evicted: false,
+        claim: claim(memory, role, index),
+        is_evicted: memory.is_evicted(index),
         lost: number(&lane.counters.lost),
         torn: number(&lane.counters.torn),
         redelivered: number(&lane.counters.redelivered),
         evicted: number(&lane.counters.evicted),
     }
+}
+
+/// What the owner of a lane of an MPMC ring has in its hands.
+fn claim(memory: &Memory, role: Role, lane: usize) -> Option<Claim> {
+    if !memory.geometry().kind.is_mpmc() {
+        return None;
+    }
+    let (first, count) = crate::mpmc::unfinished(memory, role, lane)?;
+    Some(Claim { first: first.wrapping_sub(memory.geometry().origin), count })
 }
 
 /// How far a consumer is behind, if it has a cursor of its own.

@@ -43,10 +43,14 @@
 mod bytes;
 mod recovery;
 mod slots;
+#[cfg(not(loom))]
+mod watch;
 mod word;
 
 pub use bytes::{ByteConsumer, ByteProducer, ByteRef};
 pub use slots::{Consumer, Iter, Producer, RecvRef, TryIter};
+#[cfg(not(loom))]
+pub(crate) use watch::unfinished;
 pub(crate) use word::{Claim, MOST_CLAIMED, SlotWord};
 
 use crate::error::{Blocked, Fault, OpenError, Stop};

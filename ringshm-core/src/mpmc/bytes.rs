@@ -265,6 +265,15 @@ impl ByteConsumer {
         self.lend(claimed).map_err(RecvError::Fault)
     }
 
+    /// As [`recv_ref`](Self::recv_ref), but waits for at most `timeout`, on the monotonic clock.
+    ///
+    /// # Errors
+    /// [`RecvTimeoutError`].
+    pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<ByteRef<'_>, RecvTimeoutError> {
+        let claimed = self.ring.claim_by(1, Deadline::after(timeout))?;
+        self.lend(claimed).map_err(RecvTimeoutError::Fault)
+    }
+
     fn lend(&mut self, claimed: Claimed) -> Result<ByteRef<'_>, Fault> {
         self.redelivered = claimed.deaths > 0;
         let offset = self.ring.ring.offset(claimed.first);

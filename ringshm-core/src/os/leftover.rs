@@ -71,8 +71,9 @@ impl Leftover {
     pub(crate) fn unlink(&self) -> Result<(), OpenError> {
         let own = fstat(&self.file).map(|stat| (stat.st_dev, stat.st_ino));
         match statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW).map(|stat| (stat.st_dev, stat.st_ino)) {
-            Ok(there) if own == Ok(there) => unlinkat(CWD, &self.path, AtFlags::empty())
-                .map_err(os("removing the left-over file's name (unlink)")),
+            Ok(there) if own == Ok(there) => {
+                unlinkat(CWD, &self.path, AtFlags::empty()).map_err(os("removing the left-over file's name (unlink)"))
+            }
             _ => Ok(()),
         }
     }
