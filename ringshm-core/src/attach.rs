@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "hands a validated segment to Memory")]
 
+use crate::broadcast::{Lossy, visit};
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role};
 use crate::layout::{Geometry, Header, TypeIdentity};
@@ -105,6 +106,82 @@ pub(crate) fn create_memfd(label: &str, wanted: &Wanted) -> Result<OwnedFd, Open
     file.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })
 }
 
+/// Comes to read the ring `name` without a role in it.
+///
+/// # Errors
+/// Any [`OpenError`] but `InUse` and `RoleTaken`.
+pub(crate) fn visit_named(
+    directory: &Directory,
+    name: &Name,
+    wanted: &Wanted,
+    behaviour: Behaviour,
+) -> Result<Lossy, OpenError> {
+    loop {
+        match Segment::open(directory, name) {
+            Ok(_) if wanted.existence == Existence::MustNotExist => {
+                return Err(OpenError::Exists { path: directory.path_of(name) });
+            }
+            Ok(segment) => {
+                if let Some(visitor) = visit_segment(segment, wanted, behaviour)? {
+                    return Ok(visitor);
+                }
+            }
+            Err(OpenError::NotFound { .. }) if wanted.existence != Existence::MustExist => {
+                // With nobody in it yet. Whether it is this one that gets the name, or another's, one is there then.
+                let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
+                let mut memory = initialise(segment, wanted)?;
+                if let Some(segment) = memory.segment_mut() {
+                    let is_first = segment.link(directory, name, temporary)?;
+                    if is_first && wanted.existence == Existence::MustNotExist {
+                        return Ok(visit(Arc::new(read_only(&memory)?), behaviour));
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Comes to read the ring in a memfd, without a role in it.
+pub(crate) fn visit_memfd(file: impl AsFd, wanted: &Wanted, behaviour: Behaviour) -> Result<Lossy, OpenError> {
+    let visitor = visit_segment(Segment::from_memfd(file)?, wanted, behaviour)?;
+    visitor.ok_or(OpenError::Corrupt { field: "file type" })
+}
+
+/// `None` if the segment has been retired, or was found to be over and was retired here.
+fn visit_segment(segment: Segment, wanted: &Wanted, behaviour: Behaviour) -> Result<Option<Lossy>, OpenError> {
+    let path = segment.path();
+    let (memory, identity) = validated(segment)?;
+    let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
+    let gate = enter(&file, Deadline::after(GATE_PATIENCE))?.ok_or(OpenError::Busy { path })?;
+    if retired_or_over(&memory)? {
+        return Ok(None);
+    }
+    compare(&memory, &identity, wanted)?;
+    let visitor = visit(Arc::new(read_only(&memory)?), behaviour);
+    drop(gate);
+    Ok(Some(visitor))
+}
+
+/// The same ring, mapped for a reader.
+fn read_only(memory: &Memory) -> Result<Memory, OpenError> {
+    let segment = memory.segment().ok_or(OpenError::Corrupt { field: "file type" })?.read_only()?;
+    // SAFETY: it was validated against the size of the mapping, or made for it, and this one has the same size.
+    Ok(unsafe { Memory::in_segment(*memory.geometry(), segment) })
+}
+
+/// Behind the gate: whether the ring has ended. If so, its name is gone.
+fn retired_or_over(memory: &Memory) -> Result<bool, OpenError> {
+    // Relaxed: written and read behind the gate only.
+    let is_retired = memory.control().retired.load(Relaxed) != 0;
+    // Whoever retired it may have been killed before its name was gone: that is made up for.
+    if has_name(memory) && (is_retired || memory.is_over(false)) {
+        retire(memory)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
     let header = Header::new(&wanted.geometry, &wanted.identity, std::process::id(), now());
     // SAFETY: the object was made just now, of the size that this geometry asks for.
@@ -150,11 +227,7 @@ fn join_segment(
     loop {
         let gate = enter(&file, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;
         crash::point("attach.gate");
-        // Relaxed: written and read behind the gate only.
-        let is_retired = memory.control().retired.load(Relaxed) != 0;
-        // Whoever retired it may have been killed before its name was gone: that is made up for.
-        if has_name(&memory) && (is_retired || memory.is_over(false)) {
-            retire(&memory)?;
+        if retired_or_over(&memory)? {
             return Ok(None);
         }
         compare(&memory, &identity, wanted)?;

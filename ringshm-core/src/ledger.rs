@@ -42,6 +42,13 @@ const NOWHERE: u64 = u64::MAX;
 /// How often a reader tries again while the owner is publishing.
 const ATTEMPTS: u32 = if cfg!(loom) { 3 } else { 64 };
 
+impl Tally {
+    /// For a lane whose new owner begins anew, wherever the last one stopped.
+    pub(crate) fn new(count: u64) -> Self {
+        Self { count, next: 0 }
+    }
+}
+
 impl Ledger {
     /// Before the ring has participants: no messages before `origin`.
     pub(crate) fn initialise(&self, origin: u64) {

@@ -18,6 +18,7 @@ mod identity;
 #[cfg(not(loom))]
 pub mod inspect;
 pub mod lanes;
+pub mod latest;
 pub mod layout;
 pub mod ledger;
 mod member;

@@ -72,8 +72,7 @@ impl Memory {
         let base = segment.base();
         // SAFETY: the caller validated that the object has room for what `geometry` describes, control words included.
         let control = unsafe { base.add(crate::layout::CONTROL_AT) }.cast();
-        // SAFETY: as above.
-        let lobby = unsafe { base.add(crate::layout::LOBBY_AT) }.cast();
+        let lobby = segment.lobby().cast();
         // SAFETY: as above; the lanes begin inside the object, on a multiple of their alignment in a page-aligned mapping.
         let lanes = unsafe { base.add(geometry.lanes_at as usize) }.cast();
         // SAFETY: as above; the data area lies inside the object.

@@ -1,6 +1,7 @@
 //! Opening a role of a named ring, or of one in a memfd, as a handle.
 
-use crate::attach::{Existence, Wanted, create_memfd, join_memfd, join_named};
+use crate::attach::{Existence, Wanted, create_memfd, join_memfd, join_named, visit_memfd, visit_named};
+use crate::broadcast::Readable;
 use crate::error::OpenError;
 use crate::lanes::Role;
 use crate::layout::MAX_LANES;
@@ -66,6 +67,23 @@ impl Options {
 
     fn join<M: Message + ?Sized>(&self, name: &Name, role: Role) -> Result<Joined, OpenError> {
         join_named(&self.directory, name, &self.wanted::<M>()?, role, self.behaviour).map(Joined)
+    }
+
+    /// Reads the ring `name` without a lane, and without being able to write into it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn reader<M: Readable + ?Sized>(&self, name: &Name) -> Result<M::Reader, OpenError> {
+        M::reader(visit_named(&self.directory, name, &self.wanted::<M>()?, self.behaviour)?)
+    }
+
+    /// Reads the ring in a memfd without a lane, and without being able to write into it. Needs `/proc`, to open a file description of its
+    /// own.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn reader_of<M: Readable + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Reader, OpenError> {
+        M::reader(visit_memfd(memfd, &self.wanted::<M>()?, self.behaviour)?)
     }
 
     /// Creates a ring without a name, in a sealed memfd: nobody can shrink it, and who has the descriptor has the ring.

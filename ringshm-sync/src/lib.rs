@@ -24,6 +24,7 @@ pub mod eventcount;
 pub mod pad;
 pub mod sleepers;
 pub mod wait;
+mod words;
 
 pub use imp::{atomic, barrier, cell, futex, hint, time};
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// The name has 1 to 200 letters, digits, `.`, `_` and `-`, with or without `shm://` before it. It is checked when a role
 /// is taken.
 pub fn spsc<M: Message + ?Sized>(name: &str) -> Builder<M> {
-    Builder { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+    Builder::new(name)
 }
 
 /// Begins to describe a ring with many producers and many consumers, each message to one of them, that carries `M`: a fixed-size type,
@@ -44,7 +44,7 @@ pub fn spsc<M: Message + ?Sized>(name: &str) -> Builder<M> {
 /// # Ok(()) }
 /// ```
 pub fn mpmc<M: ?Sized>(name: &str) -> Builder<Mpmc<M>> {
-    Builder { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+    Builder::new(name)
 }
 
 /// A ring and how to take part in it: made by [`spsc`] or [`mpmc`], ended by [`producer`](Self::producer), [`consumer`](Self::consumer)
@@ -52,9 +52,15 @@ pub fn mpmc<M: ?Sized>(name: &str) -> Builder<Mpmc<M>> {
 #[derive(Debug)]
 #[must_use = "a builder does nothing until a role is taken"]
 pub struct Builder<M: ?Sized> {
-    name: String,
-    options: Options,
+    pub(crate) name: String,
+    pub(crate) options: Options,
     _carries: PhantomData<fn(&M)>,
+}
+
+impl<M: ?Sized> Builder<M> {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+    }
 }
 
 impl<M: Message + ?Sized> Builder<M> {
@@ -233,9 +239,9 @@ impl Builder<Mpmc<[u8]>> {
 /// A ring on the heap, from which threads of this process take any number of roles: made by [`Builder::heap`].
 #[derive(Debug)]
 pub struct Heap<M: ?Sized> {
-    memory: Arc<Memory>,
-    behaviour: Behaviour,
-    _carries: PhantomData<fn(&M)>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) behaviour: Behaviour,
+    pub(crate) _carries: PhantomData<fn(&M)>,
 }
 
 impl<M: Message + ?Sized> Heap<M> {

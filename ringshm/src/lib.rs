@@ -50,8 +50,13 @@
 //! So a message that must not be lost between receiving and processing it is received through a guard (`recv_ref`, `drain`) that
 //! is dropped when the work is done.
 
+#[path = "broadcast.rs"]
+mod broadcasting;
 mod builder;
+#[path = "latest.rs"]
+mod registers;
 
+pub use broadcasting::broadcast;
 pub use builder::{Builder, Heap, inspect, mpmc, names, remove, spsc};
 
 /// The handles of rings with many producers and many consumers, made by [`mpmc`](fn@mpmc).
@@ -59,6 +64,21 @@ pub mod mpmc {
     pub use ringshm_core::mpmc::{
         ByteConsumer, ByteProducer, ByteRef, Consumer, Iter, Mpmc, Producer, RecvRef, TryIter,
     };
+}
+
+pub use registers::latest;
+
+/// The handles of rings with one producer and any number of readers, made by [`broadcast`](fn@broadcast).
+pub mod broadcast {
+    pub use ringshm_core::broadcast::{
+        Broadcast, Consumer, Eviction, Iter, Lossless, Lossy, OnSlowReader, Producer, Readable, Reader, Receiver,
+        RecordConsumer, RecordProducer, RecordReader, RecordReceiver, Seat, Start,
+    };
+}
+
+/// The handles of registers of the newest value, made by [`latest`](fn@latest).
+pub mod latest {
+    pub use ringshm_core::latest::{Latest, Reader, Writer};
 }
 
 pub use ringshm_core::attach::Existence;

@@ -127,6 +127,16 @@ impl From<Fault> for Halt {
     }
 }
 
+/// A fault found while joining.
+fn unjoinable(fault: Fault) -> OpenError {
+    let field = match fault {
+        Fault::Corrupt { field } => field,
+        // Whoever joins was made in this process.
+        Fault::Forked => "process",
+    };
+    OpenError::Corrupt { field }
+}
+
 impl From<Halt> for TryRecvError {
     fn from(halt: Halt) -> Self {
         match halt {

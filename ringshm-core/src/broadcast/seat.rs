@@ -223,6 +223,18 @@ impl private::Seat for Lossy {
     }
 }
 
+impl Lossy {
+    /// For readers of other kinds of rings.
+    #[inline(always)]
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+}
+
 /// Whether a state word is that of a reader that gates.
 pub(crate) fn gates(word: u32) -> bool {
     state_of(word) == State::Live

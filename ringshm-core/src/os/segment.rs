@@ -4,7 +4,7 @@
 //! (`fallocate`), initialised, and only then linked to its name; a process killed on the way leaves nothing.
 
 use crate::error::OpenError;
-use crate::layout::Header;
+use crate::layout::{Header, LANES_AT, LOBBY_AT};
 use core::ptr::NonNull;
 use memmap2::{MmapOptions, MmapRaw};
 use ringshm_sync::crash;
@@ -158,6 +158,8 @@ struct Place {
 pub(crate) struct Segment {
     file: Arc<OwnedFd>,
     mapping: MmapRaw,
+    /// The lobby once more, writable, where the mapping is not.
+    lobby: Option<MmapRaw>,
     place: Option<Place>,
 }
 
@@ -266,7 +268,22 @@ impl Segment {
             .len(len)
             .map_raw(&file)
             .map_err(|source| OpenError::Os { step: "mapping the ring (mmap)", source })?;
-        Ok(Self { file: Arc::new(file), mapping, place })
+        Ok(Self { file: Arc::new(file), mapping, lobby: None, place })
+    }
+
+    /// The same object, mapped for a reader: nothing in it can be written but the lobby, of which it has a mapping of its own.
+    pub(crate) fn read_only(&self) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Os { step: "mapping the ring to read it (mmap)", source };
+        let mapping = MmapOptions::new().len(self.mapping.len()).map_raw_read_only(&*self.file).map_err(failed)?;
+        let lobby = MmapOptions::new().offset(LOBBY_AT as u64).len(LANES_AT - LOBBY_AT).map_raw(&*self.file);
+        let lobby = Some(lobby.map_err(failed)?);
+        Ok(Self { file: Arc::clone(&self.file), mapping, lobby, place: self.place.clone() })
+    }
+
+    /// Where the lobby is mapped to be written.
+    pub(crate) fn lobby(&self) -> NonNull<u8> {
+        let pointer = self.lobby.as_ref().map_or(self.base().as_ptr().wrapping_add(LOBBY_AT), MmapRaw::as_mut_ptr);
+        NonNull::new(pointer).unwrap_or(NonNull::dangling())
     }
 
     pub(crate) fn file(&self) -> Arc<OwnedFd> {
