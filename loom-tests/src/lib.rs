@@ -59,12 +59,26 @@ pub const PARKING: Behaviour = Behaviour::new(Wait::Park, OnDeath::Disconnect);
 /// # Panics
 /// If the participant never dies, or never stops doing so: then the model has no steps, or too many.
 pub fn die_at_every_step(model: fn(usize) -> bool) {
+    die_with(2, model);
+}
+
+/// As [`die_at_every_step`], as in [`explore_unfenced`], with up to `preemptions`.
+///
+/// # Panics
+/// As [`die_at_every_step`].
+pub fn die_at_every_step_unfenced(preemptions: usize, model: fn(usize) -> bool) {
+    set_membarrier(false);
+    die_with(preemptions, model);
+    set_membarrier(true);
+}
+
+fn die_with(preemptions: usize, model: fn(usize) -> bool) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     const TOO_MANY: usize = 200;
     for steps in 0..TOO_MANY {
         let deaths = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&deaths);
-        explore_with(2, move || {
+        explore_with(preemptions, move || {
             if model(steps) {
                 counted.fetch_add(1, Ordering::Relaxed);
             }

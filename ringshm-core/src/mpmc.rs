@@ -363,10 +363,12 @@ impl Sender {
         let ring = &mut self.0;
         ring.member.refuse_forked()?;
         let found = word.at(tail);
+        // ANNOUNCE: what was seen of `head` and of the slots before `tail` came here is seen below.
+        let still = ring.control().tail.load(Acquire) == tail;
         // ANNOUNCE: the consumers of what is claimed have announced themselves.
         let head = ring.control().head.load(Acquire);
         // Relaxed: it only grows; if it stands here, so it did when `head` was loaded.
-        if ring.control().tail.load(Relaxed) != tail {
+        if !still || ring.control().tail.load(Relaxed) != tail {
             return Ok(());
         }
         if found != Found::Earlier {
@@ -487,10 +489,12 @@ impl Receiver {
     fn what_blocks(&mut self, head: u64, word: SlotWord) -> Result<Option<Claimed>, Blocked> {
         let ring = &mut self.ring;
         ring.member.refuse_forked()?;
+        // ANNOUNCE: what was seen of `tail` and of the slots before `head` came here is seen below.
+        let still = ring.control().head.load(Acquire) == head;
         // ANNOUNCE: the producers of what is claimed have announced themselves.
         let tail = ring.control().tail.load(Acquire);
         // Relaxed: it only grows; if it stands here, so it did when `tail` was loaded.
-        if ring.control().head.load(Relaxed) != head {
+        if !still || ring.control().head.load(Relaxed) != head {
             return Ok(None);
         }
         let queued = tail.wrapping_sub(head);

@@ -12,6 +12,7 @@ use crate::error::{
 use crate::identity::TypeIdentity;
 use crate::layout::{Geometry, Kind, Shape};
 use crate::message::{Joined, Message, Wishes};
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use ringshm_sync::cell::{Bytes, Reading};
 use ringshm_sync::time::Deadline;
@@ -348,7 +349,7 @@ impl ByteRef<'_> {
 
     /// Leaves the message in the ring: the next call of this consumer gets it again, or another consumer, if this one leaves or dies.
     pub fn keep(self) {
-        core::mem::forget(self);
+        ManuallyDrop::new(self).slot = None;
     }
 }
 

@@ -147,8 +147,8 @@ impl Ring {
     /// Steps over a tombstone: moves `head` on, if it stands there, and frees the slot. Anybody may, at any time.
     pub(super) fn step_over(&self, position: u64, head: u64) {
         if head == position {
-            // Relaxed: nobody needs to know who stepped over it. It continues the release sequence of ANNOUNCE.
-            let _ = self.control().head.compare_exchange(head, head.wrapping_add(1), Relaxed, Relaxed);
+            // ANNOUNCE: nobody needs to know by whom, but that there is a tombstone. Relaxed: a lost race tells nothing.
+            let _ = self.control().head.compare_exchange(head, head.wrapping_add(1), Release, Relaxed);
             crash::point("mpmc.stepped");
         }
         let free = SlotWord::free(position.wrapping_add(self.capacity())).word();

@@ -16,6 +16,7 @@ use crate::layout::{Geometry, Kind, MAX_PAYLOAD_ALIGN, Shape};
 use crate::member::Member;
 use crate::message::{Joined, Message, Wishes};
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use ringshm_sync::cell::{Bytes, Reading};
 use ringshm_sync::time::Deadline;
@@ -418,7 +419,7 @@ impl<T: Payload> RecvRef<'_, T> {
 
     /// Leaves the message in the ring: the next call of this consumer gets it again, or another consumer, if this one leaves or dies.
     pub fn keep(self) {
-        core::mem::forget(self);
+        ManuallyDrop::new(self).slot = None;
     }
 }
 
