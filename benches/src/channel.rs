@@ -3,7 +3,7 @@
 //! All calls wait, each rival in its own best way; [`Plan::wait`](crate::plan::Plan) is for those that leave the choice.
 //! Anything but success ends the run with a panic.
 
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use crate::records::RecordCheck;
 use anyhow::Result;
@@ -24,8 +24,17 @@ pub trait Receiver<M> {
     /// Receives a message.
     fn recv(&mut self) -> M;
 
+    /// Receives a message that was sent alone; or, where a rival's consumer sees all that there is by itself, all of that.
+    #[inline(always)]
+    fn recv_some(&mut self, check: &mut impl Inspect)
+    where
+        M: Message,
+    {
+        check.see(&self.recv());
+    }
+
     /// Receives at least one message, and those that come with it.
-    fn recv_batch(&mut self, check: &mut Check);
+    fn recv_batch(&mut self, check: &mut impl Inspect);
 }
 
 /// The sending end of a channel of records.
@@ -55,6 +64,18 @@ pub trait Within {
     fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)>;
 }
 
+/// A channel among threads.
+pub trait Among {
+    /// Makes all ends, as many as the plan's [`Crew`](crate::plan::Crew) has members.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn ends<M: Message>(plan: &Plan) -> Result<Ends<impl Sender<M> + Send, impl Receiver<M> + Send>>;
+}
+
+/// The sending ends and the receiving ends of a channel.
+pub type Ends<S, R> = (Vec<S>, Vec<R>);
+
 /// A channel of records between two threads.
 pub trait RecordsWithin {
     /// Makes both ends.
@@ -64,13 +85,15 @@ pub trait RecordsWithin {
     fn pair(plan: &Plan) -> Result<(impl RecordSender + Send, impl RecordReceiver + Send)>;
 }
 
-/// What the two processes of a channel have from the process that started them.
+/// What a process of a channel has from the process that started them.
 #[derive(Debug)]
 pub struct Link {
     /// The descriptors that [`Across::link`] made.
     pub files: Vec<File>,
     /// A name that no other channel has, for rivals with names.
     pub name: String,
+    /// Which of the producers, or of the consumers, this process is.
+    pub member: usize,
 }
 
 impl Link {
@@ -83,9 +106,9 @@ impl Link {
     }
 }
 
-/// A channel between two processes.
+/// A channel between processes: two of them, or as many as the plan's [`Crew`](crate::plan::Crew) has members.
 pub trait Across {
-    /// Makes what both ends need, in the process that starts them.
+    /// Makes what all ends need, in the process that starts them.
     ///
     /// # Errors
     /// Whatever the rival reports.

@@ -26,6 +26,7 @@
 pub mod channel;
 pub mod clock;
 pub mod control;
+pub mod crowd;
 pub mod limits;
 pub mod measurement;
 pub mod message;

@@ -7,7 +7,7 @@
 
 use crate::channel::{Receiver, Sender};
 use crate::control::{BLOCKS, Control, Shared};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Reading;
 use crate::stream::take_time;
 use core::sync::atomic::AtomicU64;
@@ -99,7 +99,7 @@ impl<M: Message> Receiver<M> for BareEnd<'_> {
         }
     }
 
-    fn recv_batch(&mut self, _check: &mut Check) {
+    fn recv_batch(&mut self, _check: &mut impl Inspect) {
         unreachable!("a bare channel holds one message");
     }
 }

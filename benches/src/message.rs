@@ -76,6 +76,21 @@ messages! {
     Lines16: 128 words aligned to 64;
 }
 
+/// A consumer's check of what it receives.
+pub trait Inspect {
+    /// Looks at a message, at every byte of it.
+    ///
+    /// # Panics
+    /// If it is not one that may come now, or not sound.
+    fn see<M: Message>(&mut self, message: &M);
+
+    /// How many messages were seen.
+    fn seen(&self) -> u64;
+
+    /// Whether the message that ends the run was seen.
+    fn has_ended(&self) -> bool;
+}
+
 /// A consumer's check: the numbers count up, and every message is sound.
 #[derive(Debug, Default)]
 pub struct Check {
@@ -85,13 +100,9 @@ pub struct Check {
     pub ended: bool,
 }
 
-impl Check {
-    /// Looks at the next message, at every byte of it.
-    ///
-    /// # Panics
-    /// If it is not the next, or not sound.
+impl Inspect for Check {
     #[inline(always)]
-    pub fn see<M: Message>(&mut self, message: &M) {
+    fn see<M: Message>(&mut self, message: &M) {
         if message.number() == self.seen && message.is_sound() {
             self.seen += 1;
         } else {
@@ -99,6 +110,18 @@ impl Check {
         }
     }
 
+    #[inline(always)]
+    fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    #[inline(always)]
+    fn has_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+impl Check {
     #[cold]
     fn end(&mut self, number: u64, is_sound: bool) {
         assert!(number == END && is_sound, "message {number} (sound: {is_sound}) in the place of {}", self.seen);

@@ -11,12 +11,46 @@ pub struct Plan {
     pub test: Test,
     /// What is sent.
     pub cargo: Cargo,
+    /// Between how many.
+    pub crew: Crew,
     /// Slots of the channel, for those that count slots.
     pub capacity: usize,
     /// How a consumer waits, where the rival leaves the choice.
     pub wait: Waiting,
     /// Measured for as long, in seconds, after warming up.
     pub seconds: f64,
+}
+
+/// How many send, and how many receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crew {
+    /// Those that send.
+    pub producers: usize,
+    /// Those that receive.
+    pub consumers: usize,
+}
+
+impl Crew {
+    /// One of each.
+    pub const PAIR: Self = Self { producers: 1, consumers: 1 };
+
+    /// All of them.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.producers + self.consumers
+    }
+
+    /// Whether they share the two cores of a run, so that one who waits had better let another one work.
+    #[must_use]
+    pub fn is_crowd(&self) -> bool {
+        self.members() > 2
+    }
+}
+
+impl core::fmt::Display for Crew {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}P{}C", self.producers, self.consumers)
+    }
 }
 
 /// What is measured.
@@ -27,6 +61,22 @@ pub enum Test {
         /// Messages sent together; 1 is one by one.
         batch: usize,
     },
+    /// Throughput where every message goes to one of the consumers: of all consumers together.
+    Share {
+        /// Messages sent together; 1 is one by one.
+        batch: usize,
+    },
+    /// Throughput where every message goes to all consumers: of each of them.
+    Spread {
+        /// Messages sent together; 1 is one by one.
+        batch: usize,
+    },
+    /// The rate of a producer that nobody holds back, with so many readers that may lose messages.
+    Lossy,
+    /// The time from when a value is written until it is seen.
+    Seen,
+    /// A message sent and received by one thread, with nobody else there.
+    Alone,
     /// The time until the answer.
     RoundTrip,
     /// The time from when a message should have been sent until it is received.

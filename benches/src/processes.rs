@@ -121,19 +121,23 @@ pub fn play(plan: &Plan, number: u64, is_interrupted: &dyn Fn() -> bool) -> Resu
         // What is started from here on inherits it.
         fcntl_setfd(file, FdFlags::empty())?;
     }
-    let casting = |role| Casting {
+    let casting = |(role, member)| Casting {
         plan: plan.clone(),
         role,
+        member,
         control: control.as_raw_fd(),
         channels: links.iter().map(|files| files.iter().map(OwnedFd::as_raw_fd).collect()).collect(),
         name: name.clone(),
     };
     let _sweep = Sweep(&name);
-    let roles: &[Role] = match rival.kind {
-        Kind::Threads => &[Role::Both],
-        Kind::Processes => &[Role::Producer, Role::Consumer],
+    let parts: Vec<(Role, usize)> = match rival.kind {
+        Kind::Threads => vec![(Role::Both, 0)],
+        Kind::Processes => {
+            let producers = (0..plan.crew.producers).map(|member| (Role::Producer, member));
+            producers.chain((0..plan.crew.consumers).map(|member| (Role::Consumer, member))).collect()
+        }
     };
-    let players: Vec<Player> = roles.iter().map(|role| Player::start(&casting(*role))).collect::<Result<_>>()?;
+    let players: Vec<Player> = parts.into_iter().map(|part| Player::start(&casting(part))).collect::<Result<_>>()?;
     // Only they have the ends of pipes and sockets now, so that a failing one is noticed by the other.
     drop(links);
     wait(&players, Duration::from_secs_f64(plan.seconds * 2.0 + 10.0), is_interrupted)?;

@@ -8,13 +8,13 @@
 use crate::channel::{Receiver, RecordReceiver, RecordSender, Sender};
 use crate::clock::{from_nanoseconds, nanoseconds, ticks};
 use crate::control::Control;
-use crate::message::{Check, END, Message};
+use crate::message::{Check, END, Inspect as _, Message};
 use crate::plan::Reading;
 use crate::probe::median;
 use crate::records::{Feed, RecordCheck, Source};
 
 /// Messages between two looks at whether the producer shall stop.
-const BLOCK: u64 = 64;
+pub const BLOCK: u64 = 64;
 
 /// The shortest and the longest window, in nanoseconds.
 const WINDOW: (f64, f64) = (5e3, 50e3);

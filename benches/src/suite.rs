@@ -1,7 +1,7 @@
 //! All runs, as data: groups of runs that are compared with each other, each with its capacity and its limit.
 
-use crate::plan::{Cargo, Plan, Test, Waiting};
-use crate::rivals::{self, Kind, Rival, Side};
+use crate::plan::{Cargo, Crew, Plan, Test, Waiting};
+use crate::rivals::{self, Feat, Kind, Rival, Side};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -19,8 +19,10 @@ pub struct Group {
 pub struct Title {
     /// What is measured.
     pub topic: Topic,
-    /// Between threads, else between processes.
+    /// Between threads, else between processes. In groups of crowds there are both.
     pub threads: bool,
+    /// Between how many.
+    pub crew: Crew,
     /// What is sent.
     pub cargo: Cargo,
     /// Messages sent together.
@@ -44,6 +46,16 @@ pub enum Topic {
     RoundTrip,
     /// How late is a message at an offered rate, depending on how one waits?
     Waiting,
+    /// How many messages go through where each goes to one of many consumers?
+    Mpmc,
+    /// And where each goes to all of them?
+    Broadcast,
+    /// What does one more reader that may lose messages cost the producer?
+    LossyReaders,
+    /// How long until a value is seen, and an answer to it?
+    Latest,
+    /// What does a message cost that one thread sends and receives?
+    Alone,
     /// How fast is a bare copy through shared memory?
     Copy,
 }
@@ -52,9 +64,15 @@ impl core::fmt::Display for Title {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let whom = if self.threads { "threads" } else { "processes" };
         let cargo = self.cargo;
+        let how = if self.batch == 1 { "one by one".to_owned() } else { format!("batches of {}", self.batch) };
         match self.topic {
-            Topic::Throughput if self.batch == 1 => write!(f, "throughput, {whom}, {cargo}, one by one"),
-            Topic::Throughput => write!(f, "throughput, {whom}, {cargo}, batches of {}", self.batch),
+            Topic::Mpmc => write!(f, "mpmc, {}, {cargo}, {how}", self.crew),
+            Topic::Broadcast => write!(f, "broadcast, {}, {cargo}, {how}", self.crew),
+            Topic::LossyReaders => write!(f, "lossy readers, {whom}, {cargo}"),
+            Topic::Latest if self.sleeping => write!(f, "latest, {whom}, {cargo}, from written to seen"),
+            Topic::Latest => write!(f, "latest, {whom}, {cargo}, round trip"),
+            Topic::Alone => write!(f, "alone, one thread, {cargo}"),
+            Topic::Throughput => write!(f, "throughput, {whom}, {cargo}, {how}"),
             Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
             Topic::RoundTrip if self.sleeping => write!(f, "round trip, {whom}, {cargo}, sleeping"),
             Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
@@ -105,6 +123,7 @@ pub fn groups(options: &Options) -> Vec<Group> {
     groups.extend([8, 64].map(|size| suite.round_trip(Kind::Processes, size, true)));
     groups.push(suite.throughput(Kind::Processes, Cargo::Records(1 << 16), 1));
     groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
+    groups.extend(crowds(&suite, options.quick));
     if !options.quick {
         groups.push(suite.throughput(Kind::Threads, Cargo::Records(1 << 16), 1));
         groups.push(suite.throughput(Kind::Threads, Cargo::Feed, 64));
@@ -124,6 +143,24 @@ pub fn groups(options: &Options) -> Vec<Group> {
         });
         is_asked_for && !group.plans.is_empty()
     });
+    groups
+}
+
+/// The groups of rings with many producers, many consumers, or both.
+fn crowds(suite: &Suite, quick: bool) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let (sizes, batches): (&[usize], &[usize]) = if quick { (&[8], &[1]) } else { (&[8, 64], &[1, 64]) };
+    for batch in batches {
+        for size in sizes {
+            groups.extend([1, 2, 4].map(|many| suite.crowd(Feat::Share, many, *size, *batch)));
+            groups.extend([1, 2, 4].map(|many| suite.crowd(Feat::Spread, many, *size, *batch)));
+        }
+    }
+    for size in sizes {
+        groups.push(suite.alone(*size));
+        groups.push(suite.lossy(*size));
+        groups.extend([Test::Seen, Test::RoundTrip].map(|test| suite.latest(test, *size)));
+    }
     groups
 }
 
@@ -164,12 +201,13 @@ struct Suite {
 impl Suite {
     fn title(&self, topic: Topic, kind: Kind, cargo: Cargo) -> Title {
         let threads = kind == Kind::Threads;
-        Title { topic, threads, cargo, batch: 1, capacity: self.capacity, rate: 0.0, sleeping: false }
+        let (crew, capacity) = (Crew::PAIR, self.capacity);
+        Title { topic, threads, crew, cargo, batch: 1, capacity, rate: 0.0, sleeping: false }
     }
 
     fn plan(&self, rival: &str, test: Test, title: &Title, wait: Waiting) -> Plan {
-        let (rival, capacity) = (rival.to_owned(), title.capacity);
-        Plan { rival, test, cargo: title.cargo, capacity, wait, seconds: self.seconds }
+        let (rival, capacity, crew) = (rival.to_owned(), title.capacity, title.crew);
+        Plan { rival, test, cargo: title.cargo, crew, capacity, wait, seconds: self.seconds }
     }
 
     /// Those of a kind who can carry this, in their order.
@@ -229,6 +267,58 @@ impl Suite {
         let plans = [Waiting::Spin, Waiting::Park, Waiting::SpinThenPark]
             .map(|wait| self.plan("ringshm", Test::Offered { rate }, &title, wait));
         Group { plans: plans.to_vec(), title }
+    }
+
+    /// Those who can do something, in their order.
+    fn able(&self, feat: Feat) -> impl Iterator<Item = &Rival> {
+        self.rivals.iter().filter(move |rival| rival.can(feat))
+    }
+
+    /// Among threads and among processes, so that both are measured in the same rounds.
+    fn crowd(&self, feat: Feat, many: usize, size: usize, batch: usize) -> Group {
+        let (topic, producers, test) = match feat {
+            Feat::Share => (Topic::Mpmc, many, Test::Share { batch }),
+            _ => (Topic::Broadcast, 1, Test::Spread { batch }),
+        };
+        let crew = Crew { producers, consumers: many };
+        let title = Title { crew, batch, ..self.title(topic, Kind::Processes, Cargo::Messages(size)) };
+        let players = self.able(feat).filter(|rival| batch == 1 || rival.batches);
+        let mut plans: Vec<Plan> = players.map(|rival| self.plan(rival.name, test, &title, Waiting::Spin)).collect();
+        for plan in &mut plans {
+            // A crowd takes turns on its cores, and its rate is a mean.
+            plan.seconds *= if crew.is_crowd() { 2.0 } else { 1.0 };
+        }
+        Group { plans, title }
+    }
+
+    fn lossy(&self, size: usize) -> Group {
+        let title = self.title(Topic::LossyReaders, Kind::Processes, Cargo::Messages(size));
+        let plan = |rival: &Rival, readers: usize| Plan {
+            // And one who only takes part in the meetings.
+            crew: Crew { producers: 1, consumers: 1 + readers },
+            ..self.plan(rival.name, Test::Lossy, &title, Waiting::Spin)
+        };
+        let plans = self.able(Feat::Lossy).flat_map(|rival| (0..=2).map(move |readers| plan(rival, readers)));
+        Group { plans: plans.collect(), title }
+    }
+
+    fn latest(&self, test: Test, size: usize) -> Group {
+        let title = Title {
+            sleeping: test == Test::Seen,
+            ..self.title(Topic::Latest, Kind::Processes, Cargo::Messages(size))
+        };
+        let limits = self.rivals.iter().filter(|rival| ["one line", "two lines"].contains(&rival.name));
+        let names: Vec<&str> = self.able(Feat::Latest).map(|rival| rival.name).collect();
+        let names = if names.is_empty() { names } else { names.into_iter().chain(limits.map(|rival| rival.name)).collect() };
+        let plans = names.into_iter().map(|name| self.plan(name, test, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
+    }
+
+    fn alone(&self, size: usize) -> Group {
+        let title = self.title(Topic::Alone, Kind::Threads, Cargo::Messages(size));
+        let players = self.able(Feat::Alone).filter(|rival| !rival.name.ends_with(", pausing"));
+        let plans = players.map(|rival| self.plan(rival.name, Test::Alone, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
     }
 
     fn copy(&self, size: usize) -> Group {

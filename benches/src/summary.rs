@@ -5,6 +5,7 @@ use crate::probe::{State, median};
 use crate::rivals::{self, Side};
 use crate::suite::{Group, Title};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A measured group in one state of the cores.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct Row {
     pub to_rival: Option<f64>,
     /// How many times as good as the limit: the median over rounds.
     pub to_limit: Option<f64>,
+    /// How many times as good as each of the others: the medians over rounds.
+    pub to: BTreeMap<String, f64>,
     /// The distribution of times in the median round.
     pub spread: Option<Percentiles>,
     /// The share of a core that the consumer used.
@@ -93,13 +96,16 @@ fn section(group: &Group, state: State, runs: &[&Run]) -> Section {
         .filter(|(_, runs)| !runs.is_empty())
         .map(|(plan, runs)| {
             let ratio = |other: Option<usize>| other.and_then(|other| ratio(runs, &of_plan[other]));
-            row(plan, runs, ratio(rival), ratio(limit))
+            let others = group.plans.iter().zip(&of_plan).filter(|(other, _)| *other != plan);
+            let to = others.filter_map(|(other, theirs)| Some((name(other), self::ratio(runs, theirs)?))).collect();
+            Row { to_rival: ratio(rival), to_limit: ratio(limit), to, ..row(plan, runs) }
         })
         .collect();
     Section { title: group.title.clone(), state, distance: median(&mut distances), lines }
 }
 
-fn row(plan: &Plan, runs: &[&Run], to_rival: Option<f64>, to_limit: Option<f64>) -> Row {
+/// Without what compares it with others.
+fn row(plan: &Plan, runs: &[&Run]) -> Row {
     let mut values: Vec<f64> = runs.iter().map(|run| value(&run.outcome.reading)).collect();
     let middle = median(&mut values);
     let off = |run: &&&Run| (value(&run.outcome.reading) - middle).abs();
@@ -116,8 +122,9 @@ fn row(plan: &Plan, runs: &[&Run], to_rival: Option<f64>, to_limit: Option<f64>)
         ),
         rounds: runs.len(),
         sustained: median(&mut sustained),
-        to_rival,
-        to_limit,
+        to_rival: None,
+        to_limit: None,
+        to: BTreeMap::new(),
         spread: typical.and_then(|run| run.outcome.reading.spread.clone()),
         cpu: (!cpu.is_empty()).then(|| median(&mut cpu)),
     }
@@ -128,6 +135,10 @@ fn name(plan: &Plan) -> String {
         (Test::Offered { .. }, Waiting::Spin) => format!("{}, spin", plan.rival),
         (Test::Offered { .. }, Waiting::Park) => format!("{}, park", plan.rival),
         (Test::Offered { .. }, Waiting::SpinThenPark) => format!("{}, spin then park", plan.rival),
+        (Test::Lossy, _) => match plan.crew.consumers - 1 {
+            1 => format!("{}, 1 reader", plan.rival),
+            readers => format!("{}, {readers} readers", plan.rival),
+        },
         _ => plan.rival.clone(),
     }
 }

@@ -10,7 +10,7 @@ pub fn of(sections: &[Section]) -> String {
     let mut table = String::new();
     for section in sections {
         let _ = writeln!(table, "\n{} [{}, {:.0} ns]", section.title, section.state, section.distance);
-        let is_time = matches!(section.title.topic, Topic::RoundTrip | Topic::Waiting);
+        let is_time = matches!(section.title.topic, Topic::RoundTrip | Topic::Waiting | Topic::Latest | Topic::Alone);
         let columns = if is_time { "p99     p99.9       max    cpu" } else { "GB/s" };
         let _ = writeln!(
             table,
@@ -41,7 +41,7 @@ fn line(row: &Row, is_time: bool, size: f64) -> String {
         if let Some(cpu) = row.cpu {
             let _ = write!(line, "{:3.0} %", cpu * 100.0);
         }
-    } else {
+    } else if !is_time {
         let _ = write!(line, "{:.2}", row.median * size / 1e9);
     }
     line

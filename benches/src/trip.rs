@@ -1,7 +1,9 @@
-//! Round trips: a message goes there, an answer comes back, and then the next one goes.
+//! Times of single messages: round trips, in which a message goes there, an answer comes back, and then the next one goes; the way to
+//! whoever watches a value; and a message that its sender receives.
 
 use crate::channel::{Receiver, Sender};
 use crate::clock::{cpu_seconds, from_nanoseconds, nanoseconds, ticks};
+use crate::control::Control;
 use crate::message::{END, Message};
 use crate::plan::{Percentiles, Reading};
 use crate::probe::median;
@@ -81,4 +83,72 @@ pub fn answer<M: Message>(from: &mut impl Receiver<M>, to: &mut impl Sender<M>) 
         }
         to.send(message);
     }
+}
+
+/// Between two values, in nanoseconds: long enough that whoever watches has seen the first and looks again.
+const PAUSE: f64 = 2e3;
+
+/// Writes the time over and over.
+pub fn write<M: Message>(to: &mut impl Sender<M>, control: &Control) {
+    let pause = from_nanoseconds(PAUSE);
+    let mut due = ticks();
+    while !control.is_stopped() {
+        let now = ticks();
+        if now >= due {
+            to.send(M::numbered(now));
+            due = now + pause;
+        }
+    }
+    to.send(M::numbered(END));
+}
+
+/// Watches the value, and compares it with the time. Each time includes one reading of the clock.
+pub fn watch<M: Message>(from: &mut impl Receiver<M>, seconds: f64, control: &Control) -> Reading {
+    let mut histogram = histogram();
+    let mut before = 0;
+    let start = ticks() + from_nanoseconds((seconds * 1e9 / 5.0).min(20e6));
+    let end = start + from_nanoseconds(seconds * 1e9);
+    loop {
+        let message = from.recv();
+        let now = ticks();
+        let number = message.number();
+        assert!(message.is_sound() && number > before, "a value is torn, or older than one that was seen");
+        if number == END {
+            break;
+        }
+        before = number;
+        if now >= end {
+            control.stop();
+        } else if now >= start {
+            record(&mut histogram, nanoseconds(now.saturating_sub(number)));
+        }
+    }
+    let spread = percentiles(&histogram);
+    Reading { time: spread.p50, spread: Some(spread), ..Reading::default() }
+}
+
+/// Messages between two readings of the clock where nobody else is there.
+const ALONE: u64 = 1000;
+
+/// One thread sends a message and receives it, over and over.
+pub fn alone<M: Message>(mut to: impl Sender<M>, mut from: impl Receiver<M>, seconds: f64) -> Reading {
+    let mut number = 0;
+    let mut windows = Vec::with_capacity(1 << 16);
+    let start = ticks() + from_nanoseconds((seconds * 1e9 / 5.0).min(20e6));
+    let end = start + from_nanoseconds(seconds * 1e9);
+    let mut last = ticks();
+    while last < end {
+        for number in number..number + ALONE {
+            to.send(M::numbered(core::hint::black_box(number)));
+            let message = from.recv();
+            assert!(message.number() == number && message.is_sound(), "message {number} is wrong");
+        }
+        number += ALONE;
+        let now = ticks();
+        if last >= start {
+            windows.push(nanoseconds(now - last) / ALONE as f64);
+        }
+        last = now;
+    }
+    Reading { time: median(&mut windows), ..Reading::default() }
 }

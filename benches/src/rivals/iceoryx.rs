@@ -1,12 +1,12 @@
-//! iceoryx2: publish and subscribe with slices, filled and read in place; nothing is lost, and the subscriber polls.
+//! iceoryx2: publish and subscribe with slices, filled and read in place; nothing is lost, and the subscriber polls. It has no queue whose
+//! messages consumers share, so there each consumer has a service of its own, which the producers serve in turns.
 //!
 //! Its files have the run's name, and who started the run removes what a killed process leaves of them.
 
 use super::pausing::{Eager, until};
 use crate::channel::{Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, Sender};
-use crate::message::{Check, Message};
-use crate::plan::Cargo;
-use crate::plan::Plan;
+use crate::message::{END, Inspect, Message};
+use crate::plan::{Cargo, Plan};
 use crate::records::{Feed, RecordCheck};
 use anyhow::{Result, anyhow};
 use core::fmt::Debug;
@@ -20,6 +20,9 @@ use zerocopy::IntoBytes as _;
 /// iceoryx2.
 pub(super) struct Iceoryx;
 
+/// iceoryx2 with a service for each consumer.
+pub(super) struct Services;
+
 type Ipc = ipc::Service;
 type Service<T> = PortFactory<Ipc, [T], ()>;
 
@@ -29,23 +32,32 @@ struct Port<P> {
     _node: Node<Ipc>,
 }
 
-fn service<T: ZeroCopySend + Debug + 'static>(plan: &Plan, link: &Link) -> Result<(Node<Ipc>, Service<T>)> {
+fn node(link: &Link) -> Result<Node<Ipc>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
     config.global.prefix = FileName::new(link.name.as_bytes()).map_err(|error| anyhow!("{error:?}"))?;
     let root = std::env::temp_dir().join(&link.name);
     let root = Path::new(root.as_os_str().as_encoded_bytes()).map_err(|error| anyhow!("{error:?}"))?;
     config.global.set_root_path(&root);
-    let node = NodeBuilder::new().config(&config).create::<Ipc>()?;
+    Ok(NodeBuilder::new().config(&config).create::<Ipc>()?)
+}
+
+/// The service of a number, with so many subscribers.
+fn service<T: ZeroCopySend + Debug + 'static>(
+    plan: &Plan,
+    node: &Node<Ipc>,
+    number: usize,
+    subscribers: usize,
+) -> Result<Service<T>> {
     let service = node
-        .service_builder(&"bench".try_into()?)
+        .service_builder(&format!("bench-{number}").as_str().try_into()?)
         .publish_subscribe::<[T]>()
         .enable_safe_overflow(false)
         .subscriber_max_buffer_size(plan.capacity)
-        .max_publishers(1)
-        .max_subscribers(1)
+        .max_publishers(plan.crew.producers)
+        .max_subscribers(subscribers)
         .open_or_create()?;
-    Ok((node, service))
+    Ok(service)
 }
 
 fn publisher<T: ZeroCopySend + Debug + 'static>(
@@ -53,25 +65,81 @@ fn publisher<T: ZeroCopySend + Debug + 'static>(
     link: &Link,
     longest: usize,
 ) -> Result<Port<Publisher<Ipc, [T], ()>>> {
-    let (node, service) = service(plan, link)?;
-    let port = service
-        .publisher_builder()
-        .initial_max_slice_len(longest)
-        .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
-        .create()?;
+    let node = node(link)?;
+    let port = publisher_of(&service(plan, &node, 0, plan.crew.consumers)?, longest)?;
     Ok(Port { port, _node: node })
 }
 
+fn publisher_of<T: ZeroCopySend + Debug + 'static>(
+    service: &Service<T>,
+    longest: usize,
+) -> Result<Publisher<Ipc, [T], ()>> {
+    let builder = service.publisher_builder().initial_max_slice_len(longest);
+    Ok(builder.backpressure_strategy(BackpressureStrategy::RetryUntilDelivered).create()?)
+}
+
 fn subscriber<T: ZeroCopySend + Debug + 'static>(plan: &Plan, link: &Link) -> Result<Port<Subscriber<Ipc, [T], ()>>> {
-    let (node, service) = service(plan, link)?;
+    let node = node(link)?;
+    let service = service(plan, &node, 0, plan.crew.consumers)?;
     Ok(Port { port: service.subscriber_builder().create()?, _node: node })
+}
+
+/// The publishers for all consumers, and whose turn it is.
+struct Turns {
+    publishers: Vec<Publisher<Ipc, [u64], ()>>,
+    next: usize,
+    _node: Node<Ipc>,
+}
+
+/// A consumer's own service. A message that ends the run is held back while others come, as it overtakes those of other publishers.
+struct Own(Port<Subscriber<Ipc, [u64], ()>>, bool);
+
+#[inline]
+fn publish<M: Message>(to: &Publisher<Ipc, [u64], ()>, message: M) {
+    let slice = to.loan_slice_uninit(M::WORDS as usize).expect("a slice is free");
+    slice.write_from_slice(message.words()).send().expect("the subscriber lives");
+}
+
+#[inline]
+fn receive<M: Message>(from: &Subscriber<Ipc, [u64], ()>) -> Option<M> {
+    let sample = from.receive().expect("the publisher lives")?;
+    Some(M::read_from_bytes(sample.payload().as_bytes()).expect("it has this size"))
+}
+
+impl<M: Message> Sender<M> for Turns {
+    #[inline]
+    fn send(&mut self, message: M) {
+        publish(&self.publishers[self.next], message);
+        self.next = (self.next + 1) % self.publishers.len();
+    }
+
+    fn send_batch(&mut self, first: u64, count: usize) {
+        (first..first + count as u64).for_each(|number| Sender::<M>::send(self, M::numbered(number)));
+    }
+}
+
+impl<M: Message> Receiver<M> for Own {
+    #[inline]
+    fn recv(&mut self) -> M {
+        until::<Eager, _>(|| match receive::<M>(&self.0.port) {
+            Some(end) if end.number() == END => {
+                self.1 = true;
+                None
+            }
+            None if self.1 => Some(M::numbered(END)),
+            other => other,
+        })
+    }
+
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
+        check.see(&Receiver::<M>::recv(self));
+    }
 }
 
 impl<M: Message> Sender<M> for Port<Publisher<Ipc, [u64], ()>> {
     #[inline]
     fn send(&mut self, message: M) {
-        let slice = self.port.loan_slice_uninit(M::WORDS as usize).expect("a slice is free");
-        slice.write_from_slice(message.words()).send().expect("the subscriber lives");
+        publish(&self.port, message);
     }
 
     fn send_batch(&mut self, first: u64, count: usize) {
@@ -82,13 +150,10 @@ impl<M: Message> Sender<M> for Port<Publisher<Ipc, [u64], ()>> {
 impl<M: Message> Receiver<M> for Port<Subscriber<Ipc, [u64], ()>> {
     #[inline]
     fn recv(&mut self) -> M {
-        until::<Eager, _>(|| {
-            let sample = self.port.receive().expect("the publisher lives")?;
-            Some(M::read_from_bytes(sample.payload().as_bytes()).expect("it has this size"))
-        })
+        until::<Eager, _>(|| receive(&self.port))
     }
 
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         check.see(&Receiver::<M>::recv(self));
     }
 }
@@ -128,6 +193,26 @@ impl Across for Iceoryx {
 
     fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {
         subscriber::<u64>(plan, link)
+    }
+}
+
+impl Across for Services {
+    fn link<M: Message>(_plan: &Plan) -> Result<Vec<OwnedFd>> {
+        Ok(Vec::new())
+    }
+
+    fn sender<M: Message>(plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
+        let node = node(link)?;
+        let publishers = (0..plan.crew.consumers)
+            .map(|number| publisher_of(&service(plan, &node, number, 1)?, M::WORDS as usize))
+            .collect::<Result<_>>()?;
+        Ok(Turns { publishers, next: 0, _node: node })
+    }
+
+    fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {
+        let node = node(link)?;
+        let port = service::<u64>(plan, &node, link.member, 1)?.subscriber_builder().create()?;
+        Ok(Own(Port { port, _node: node }, false))
     }
 }
 

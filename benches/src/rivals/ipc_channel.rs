@@ -1,7 +1,7 @@
 //! ipc-channel: its channel of bytes, which sleeps in the kernel. The receiver's server has a name that it tells the sender through a pipe.
 
 use crate::channel::{Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, Sender};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use crate::records::RecordCheck;
 use anyhow::Result;
@@ -28,7 +28,7 @@ impl<M: Message> Receiver<M> for IpcBytesReceiver {
         M::read_from_bytes(&bytes).expect("it has this size")
     }
 
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         check.see(&Receiver::<M>::recv(self));
     }
 }

@@ -1,9 +1,15 @@
 //! Who is measured, as data: see [`all`].
 
-mod pausing;
+pub(crate) mod pausing;
 mod ringshm;
+mod ringshm_broadcast;
+mod ringshm_latest;
+mod ringshm_mpmc;
 mod streams;
+mod vyukov;
 
+#[cfg(feature = "rivals")]
+mod bus;
 #[cfg(feature = "rivals")]
 mod disruptor;
 #[cfg(feature = "rivals")]
@@ -19,22 +25,26 @@ mod ringfire;
 #[cfg(feature = "rivals")]
 mod rtrb;
 #[cfg(feature = "rivals")]
+mod shaq;
+#[cfg(feature = "rivals")]
 mod shmem_ipc;
+#[cfg(feature = "rivals")]
+mod tokio;
 
-use crate::channel::{Across, RecordsAcross, RecordsWithin, Within};
+use crate::channel::{Across, Among, RecordsAcross, RecordsWithin, Within};
 use crate::limits::Bare;
 use crate::message::{Line, Lines4, Lines16, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
 use crate::stage::{self, Stage};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use std::os::fd::OwnedFd;
 
 /// Between whom a rival carries messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two threads of a process.
+    /// Threads of a process.
     Threads,
-    /// Two processes.
+    /// Processes.
     Processes,
 }
 
@@ -55,6 +65,26 @@ pub struct Rival {
     pub takes_turns: bool,
     messages: Option<Play>,
     records: Option<Play>,
+    share: Option<Play>,
+    spread: Option<Play>,
+    lossy: Option<Play>,
+    latest: Option<Play>,
+    alone: Option<Play>,
+}
+
+/// What only some can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feat {
+    /// Each message goes to one of many consumers.
+    Share,
+    /// Each message goes to all consumers.
+    Spread,
+    /// Readers may lose messages.
+    Lossy,
+    /// Only the newest value counts.
+    Latest,
+    /// One thread has both ends.
+    Alone,
 }
 
 /// On whose side somebody is.
@@ -77,7 +107,21 @@ struct Play {
 
 impl Rival {
     const fn new(name: &'static str, kind: Kind, side: Side) -> Self {
-        Self { name, kind, side, batches: false, waits: false, takes_turns: false, messages: None, records: None }
+        Self {
+            name,
+            kind,
+            side,
+            batches: false,
+            waits: false,
+            takes_turns: false,
+            messages: None,
+            records: None,
+            share: None,
+            spread: None,
+            lossy: None,
+            latest: None,
+            alone: None,
+        }
     }
 
     const fn within<R: Within>(name: &'static str, side: Side) -> Self {
@@ -104,6 +148,33 @@ impl Rival {
         Self { records: Some(Play { link: R::link, run: stage::records_across::<R> }), ..self }
     }
 
+    const fn sharing<R: Among>(self) -> Self {
+        let among = Play { link: |_| Ok(Vec::new()), run: stage::among::<R> };
+        let alone = Play { link: |_| Ok(Vec::new()), run: stage::alone::<R> };
+        Self { share: Some(among), alone: Some(alone), ..self }
+    }
+
+    const fn sharing_across<R: Across>(self) -> Self {
+        Self { share: Some(Play { link: link_of::<R>, run: stage::across_many::<R> }), ..self }
+    }
+
+    const fn spreading<R: Among>(self) -> Self {
+        let play = Play { link: |_| Ok(Vec::new()), run: stage::among::<R> };
+        Self { spread: Some(play), ..self }
+    }
+
+    const fn spreading_across<R: Across>(self) -> Self {
+        Self { spread: Some(Play { link: link_of::<R>, run: stage::across_many::<R> }), ..self }
+    }
+
+    const fn lossy_across<R: Across>(self) -> Self {
+        Self { lossy: Some(Play { link: link_of::<R>, run: stage::across_many::<R> }), ..self }
+    }
+
+    const fn latest_across<R: Across>(self) -> Self {
+        Self { latest: Some(Play { link: link_of::<R>, run: stage::across::<R> }), ..self }
+    }
+
     const fn with_batches(self) -> Self {
         Self { batches: true, ..self }
     }
@@ -119,14 +190,43 @@ impl Rival {
     /// Whether it can play a run of this kind.
     #[must_use]
     pub fn carries(&self, cargo: Cargo) -> bool {
-        self.play(cargo).is_some()
+        self.cargo(cargo).is_some()
     }
 
-    fn play(&self, cargo: Cargo) -> Option<Play> {
+    /// Whether it can do this.
+    #[must_use]
+    pub fn can(&self, feat: Feat) -> bool {
+        self.feat(feat).is_some()
+    }
+
+    fn feat(&self, feat: Feat) -> Option<Play> {
+        match feat {
+            Feat::Share => self.share,
+            Feat::Spread => self.spread,
+            Feat::Lossy => self.lossy,
+            Feat::Latest => self.latest,
+            Feat::Alone => self.alone,
+        }
+    }
+
+    fn cargo(&self, cargo: Cargo) -> Option<Play> {
         match cargo {
             Cargo::Messages(_) => self.messages,
             Cargo::Records(_) | Cargo::Feed => self.records,
         }
+    }
+
+    fn play(&self, plan: &Plan) -> Result<Play> {
+        let play = match plan.test {
+            Test::Share { .. } => self.share,
+            Test::Spread { .. } => self.spread,
+            Test::Lossy => self.lossy,
+            Test::Alone => self.alone,
+            // Who has both has the latter for this.
+            Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
+            Test::Stream { .. } | Test::Offered { .. } | Test::Copy => self.cargo(plan.cargo),
+        };
+        play.with_context(|| format!("{} does not play {:?} with {}", self.name, plan.test, plan.cargo))
     }
 
     /// Makes what the two ends of each channel need.
@@ -134,7 +234,7 @@ impl Rival {
     /// # Errors
     /// Whatever the rival reports.
     pub fn links(&self, plan: &Plan) -> Result<Vec<Vec<OwnedFd>>> {
-        let Some(play) = self.play(plan.cargo) else { bail!("{} does not carry {}", self.name, plan.cargo) };
+        let play = self.play(plan)?;
         let channels = if plan.test == Test::RoundTrip { 2 } else { 1 };
         (0..channels).map(|_| (play.link)(plan)).collect()
     }
@@ -144,8 +244,10 @@ impl Rival {
     /// # Errors
     /// Whatever the rival reports.
     pub fn run(&self, stage: &Stage) -> Result<Option<Outcome>> {
-        let Some(play) = self.play(stage.plan.cargo) else { bail!("{} does not carry this", self.name) };
-        (play.run)(stage)
+        if stage.plan.crew.is_crowd() {
+            pausing::in_a_crowd();
+        }
+        (self.play(&stage.plan)?.run)(stage)
     }
 }
 
@@ -163,21 +265,41 @@ fn link_of<R: Across>(plan: &Plan) -> Result<Vec<OwnedFd>> {
 #[must_use]
 pub fn all() -> Vec<Rival> {
     use self::pausing::{Eager, Patient};
-    use self::ringshm::{Blocking, Iter, Rings, Trying};
+    use self::ringshm::{self as spsc, Iter, Rings};
+    use self::ringshm_broadcast::{self as broadcast, Broadcasts, Single, Slices};
+    use self::ringshm_latest::Registers;
+    use self::ringshm_mpmc::{Blocking, Mpmcs, Trying};
     use self::streams::{Pipe, Stream, Unix};
+    use self::vyukov::Vyukov;
+    let ours = |name, kind| Rival::new(name, kind, Side::Ours);
     let mut all = vec![
-        Rival::across::<Rings<Blocking>>("ringshm", Side::Ours)
-            .records_across::<Rings<Blocking>>()
+        Rival::across::<Rings<spsc::Blocking>>("ringshm", Side::Ours)
+            .records_across::<Rings<spsc::Blocking>>()
             .with_batches()
             .with_waits(),
-        Rival::across::<Rings<Trying<Eager>>>("ringshm try", Side::Ours),
-        Rival::across::<Rings<Trying<Patient>>>("ringshm try, pausing", Side::Ours),
-        Rival::within::<Rings<Blocking>>("ringshm threads", Side::Ours)
-            .records_within::<Rings<Blocking>>()
+        Rival::across::<Rings<spsc::Trying<Eager>>>("ringshm try", Side::Ours),
+        Rival::across::<Rings<spsc::Trying<Patient>>>("ringshm try, pausing", Side::Ours),
+        Rival::within::<Rings<spsc::Blocking>>("ringshm threads", Side::Ours)
+            .records_within::<Rings<spsc::Blocking>>()
             .with_batches(),
-        Rival::within::<Rings<Trying<Eager>>>("ringshm threads try", Side::Ours),
-        Rival::within::<Rings<Trying<Patient>>>("ringshm threads try, pausing", Side::Ours),
+        Rival::within::<Rings<spsc::Trying<Eager>>>("ringshm threads try", Side::Ours),
+        Rival::within::<Rings<spsc::Trying<Patient>>>("ringshm threads try, pausing", Side::Ours),
         Rival::within::<Rings<Iter>>("ringshm threads iter", Side::Ours).with_batches(),
+        ours("ringshm mpmc", Kind::Processes).sharing_across::<Mpmcs<Blocking>>().with_batches(),
+        ours("ringshm mpmc try", Kind::Processes).sharing_across::<Mpmcs<Trying<Eager>>>().with_batches(),
+        ours("ringshm mpmc try, pausing", Kind::Processes).sharing_across::<Mpmcs<Trying<Patient>>>().with_batches(),
+        ours("ringshm mpmc threads", Kind::Threads).sharing::<Mpmcs<Blocking>>().with_batches(),
+        ours("ringshm mpmc threads try", Kind::Threads).sharing::<Mpmcs<Trying<Eager>>>().with_batches(),
+        ours("ringshm broadcast", Kind::Processes)
+            .spreading_across::<Broadcasts<Single>>()
+            .lossy_across::<Broadcasts<Single>>()
+            .with_batches(),
+        ours("ringshm broadcast slices", Kind::Processes).spreading_across::<Broadcasts<Slices>>(),
+        ours("ringshm broadcast iter", Kind::Processes).spreading_across::<Broadcasts<broadcast::Iter>>(),
+        ours("ringshm broadcast threads", Kind::Threads).spreading::<Broadcasts<Single>>().with_batches(),
+        ours("ringshm broadcast threads slices", Kind::Threads).spreading::<Broadcasts<Slices>>(),
+        ours("ringshm broadcast threads iter", Kind::Threads).spreading::<Broadcasts<broadcast::Iter>>(),
+        ours("ringshm latest", Kind::Processes).latest_across::<Registers>(),
     ];
     all.extend([
         Rival::across::<Stream<Pipe>>("pipe", Side::Theirs)
@@ -196,38 +318,56 @@ pub fn all() -> Vec<Rival> {
         Rival::limit("two lines", |stage| stage::bare(stage, Bare::TwoLines)),
         Rival::limit("futex", |stage| stage::bare(stage, Bare::Futex)),
         Rival::limit("memcpy", stage::copying),
+        Rival::new("plain Vyukov", Kind::Threads, Side::Limit).sharing::<Vyukov>(),
     ]);
     all
 }
 
-/// The libraries. Left out: shaq, whose versions 4.4 and 5.1 need a Rust later than 1.95, for `usize::isolate_highest_one`. Its version
-/// 4.3 does without that, and was not tried.
+/// The libraries.
 #[cfg(feature = "rivals")]
 fn libraries() -> Vec<Rival> {
-    use self::disruptor::Disruptor;
-    use self::iceoryx::Iceoryx;
+    use self::bus::Buses;
+    use self::disruptor::{Disruptor, Pausing, Spinning};
+    use self::iceoryx::{Iceoryx, Services};
     use self::ipc_channel::IpcChannel;
     use self::pausing::{Eager, Patient};
-    use self::queues::{Array, Crossbeam, Heapless, Kanal};
+    use self::queues::{Array, Concurrent, Crossbeam, Heapless, Kanal};
     use self::ringbuf::Ringbuf;
     use self::ringfire::Ringfire;
     use self::rtrb::Rtrb;
     use self::shmem_ipc::ShmemIpc;
+    use self::tokio::Tokio;
+    let theirs = |name, kind| Rival::new(name, kind, Side::Theirs);
     vec![
         Rival::within::<Rtrb<Eager>>("rtrb", Side::Theirs).with_batches(),
         Rival::within::<Rtrb<Patient>>("rtrb, pausing", Side::Theirs).with_batches(),
         Rival::within::<Ringbuf<Eager>>("ringbuf", Side::Theirs).with_batches(),
         Rival::within::<Ringbuf<Patient>>("ringbuf, pausing", Side::Theirs).with_batches(),
-        Rival::within::<Disruptor>("disruptor", Side::Theirs).with_batches(),
-        Rival::within::<Array>("crossbeam ArrayQueue", Side::Theirs),
+        Rival::within::<Disruptor<Spinning>>("disruptor", Side::Theirs).spreading::<Disruptor<Spinning>>().with_batches(),
+        theirs("disruptor, pausing", Kind::Threads).spreading::<Disruptor<Pausing>>().with_batches(),
+        Rival::within::<Array<Eager>>("crossbeam ArrayQueue", Side::Theirs).sharing::<Array<Eager>>(),
+        theirs("crossbeam ArrayQueue, pausing", Kind::Threads).sharing::<Array<Patient>>(),
+        theirs("concurrent-queue", Kind::Threads).sharing::<Concurrent<Eager>>(),
+        theirs("concurrent-queue, pausing", Kind::Threads).sharing::<Concurrent<Patient>>(),
         Rival::within::<Heapless>("heapless", Side::Theirs),
-        Rival::within::<Kanal>("kanal", Side::Theirs),
-        Rival::within::<Crossbeam>("crossbeam-channel", Side::Theirs),
+        Rival::within::<Kanal>("kanal", Side::Theirs).sharing::<Kanal>(),
+        Rival::within::<Crossbeam>("crossbeam-channel", Side::Theirs).sharing::<Crossbeam>(),
+        theirs("bus", Kind::Threads).spreading::<Buses>(),
+        theirs("tokio broadcast", Kind::Threads).spreading::<Tokio>(),
         Rival::across::<ShmemIpc<Eager>>("shmem-ipc", Side::Theirs).with_batches(),
         Rival::across::<ShmemIpc<Patient>>("shmem-ipc, pausing", Side::Theirs).with_batches(),
-        Rival::across::<Ringfire<Eager>>("ringfire", Side::Theirs).with_batches(),
-        Rival::across::<Ringfire<Patient>>("ringfire, pausing", Side::Theirs).with_batches(),
-        Rival::across::<Iceoryx>("iceoryx2", Side::Theirs).records_across::<Iceoryx>(),
+        Rival::across::<Ringfire<Eager>>("ringfire", Side::Theirs).spreading_across::<Ringfire<Eager>>().with_batches(),
+        Rival::across::<Ringfire<Patient>>("ringfire, pausing", Side::Theirs)
+            .spreading_across::<Ringfire<Patient>>()
+            .with_batches(),
+        Rival::across::<Iceoryx>("iceoryx2", Side::Theirs)
+            .records_across::<Iceoryx>()
+            .sharing_across::<Services>()
+            .spreading_across::<Iceoryx>(),
+        theirs("shaq", Kind::Processes)
+            .sharing_across::<self::shaq::Queue>()
+            .spreading_across::<self::shaq::Cast>()
+            .with_batches(),
         Rival::across::<IpcChannel>("ipc-channel", Side::Theirs).records_across::<IpcChannel>().taking_turns(),
     ]
 }

@@ -2,7 +2,7 @@
 
 use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{Receiver, Sender, Within};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use anyhow::Result;
 use core::marker::PhantomData;
@@ -35,7 +35,7 @@ impl<P: Pausing, M: Message> Receiver<M> for From<P, M> {
     }
 
     #[inline]
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         until::<P, _>(|| (!self.0.is_empty()).then_some(()));
         let (first, second) = self.0.as_slices();
         let count = first.len() + second.len();

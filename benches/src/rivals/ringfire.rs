@@ -1,13 +1,16 @@
-//! ringfire: its broadcast ring with one reader and `LosslessBackpressure`, which holds the producer back instead of losing messages. The
+//! ringfire: its broadcast ring with one reader or several, and `LosslessBackpressure`, which holds the producer back instead of losing messages. The
 //! consumer polls, as its `BusySpin` does; the producer spins, yields, and then sleeps when the ring is full, which cannot be
 //! chosen.
 //!
-//! Only readers that are registered hold the producer back, so it waits for its reader before it sends. Its file has the channel's name:
+//! Only readers that are registered hold the producer back, so it waits for the first of them before it meets all others. Its MPMC ring is not
+//! here: it drops messages when consumers are slow, which cannot be chosen.
+//!
+//! Its file has the channel's name:
 //! the producer removes it, and who started the run removes what a killed one leaves.
 
 use super::pausing::{Pausing, until};
 use crate::channel::{Across, Link, Receiver, Sender};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use anyhow::{Context as _, Result};
 use core::marker::PhantomData;
@@ -63,7 +66,7 @@ impl<P: Pausing, M: Message> Receiver<M> for From<P, M> {
     }
 
     #[inline]
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         let received = until::<P, _>(|| Some(self.0.recv_batch(&mut self.1)).filter(|received| *received > 0));
         self.1[..received].iter().for_each(|message| check.see(message));
     }
@@ -76,7 +79,7 @@ impl<P: Pausing> Across for Ringfire<P> {
 
     fn sender<M: Message>(plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
         let ring: RingProducer<M> = RingProducerBuilder::new(plan.capacity.next_power_of_two() as u64)
-            .max_readers(1)
+            .max_readers(plan.crew.consumers)
             .flow_control(FlowControl::LosslessBackpressure)
             .build(path(link))?;
         let readers = ring.registry().context("a lossless ring has a registry")?;

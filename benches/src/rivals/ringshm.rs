@@ -4,7 +4,7 @@ use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{
     Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, RecordsWithin, Sender, Within,
 };
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::{Plan, Waiting};
 use crate::records::RecordCheck;
 use anyhow::Result;
@@ -21,7 +21,7 @@ pub(super) trait Style: Send {
     fn recv<M: Message>(from: &mut Consumer<M>) -> M;
 
     #[inline(always)]
-    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut Check) {
+    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut impl Inspect) {
         for message in from.drain().expect("the producer lives") {
             check.see(&message);
         }
@@ -84,10 +84,10 @@ impl Style for Iter {
     }
 
     #[inline(always)]
-    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut Check) {
+    fn recv_batch<M: Message>(from: &mut Consumer<M>, check: &mut impl Inspect) {
         for message in from.iter().take(LOOP) {
             check.see(&message);
-            if check.ended {
+            if check.has_ended() {
                 break;
             }
         }
@@ -121,7 +121,7 @@ impl<S: Style, M: Message> Receiver<M> for End<S, Consumer<M>> {
     }
 
     #[inline]
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         S::recv_batch(&mut self.0, check);
     }
 }

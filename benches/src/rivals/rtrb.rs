@@ -2,7 +2,7 @@
 
 use super::pausing::{Pausing, until, until_sent};
 use crate::channel::{Receiver, Sender, Within};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use anyhow::Result;
 use core::marker::PhantomData;
@@ -36,7 +36,7 @@ impl<P: Pausing, M: Message> Receiver<M> for From<P, M> {
     }
 
     #[inline]
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         let ready = until::<P, _>(|| Some(self.0.slots()).filter(|ready| *ready > 0));
         let chunk = self.0.read_chunk(ready).expect("as many are ready");
         let (first, second) = chunk.as_slices();

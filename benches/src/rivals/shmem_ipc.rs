@@ -9,7 +9,7 @@
 
 use super::pausing::{Pausing, until};
 use crate::channel::{Across, Link, Receiver, Sender};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use anyhow::{Result, anyhow};
 use core::marker::PhantomData;
@@ -95,7 +95,7 @@ impl<P: Pausing, M: Message> Receiver<M> for From<P> {
     }
 
     #[inline]
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         until::<P, _>(|| {
             let mut received = None;
             let status = self.0.recv(|words, ready| {

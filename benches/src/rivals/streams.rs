@@ -4,7 +4,7 @@
 //! length before them.
 
 use crate::channel::{Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, Sender};
-use crate::message::{Check, Message};
+use crate::message::{Inspect, Message};
 use crate::plan::Plan;
 use crate::records::RecordCheck;
 use anyhow::Result;
@@ -128,7 +128,7 @@ impl<M: Message> Receiver<M> for Reader {
         M::read_from_bytes(self.take(size_of::<M>())).expect("it has this size")
     }
 
-    fn recv_batch(&mut self, check: &mut Check) {
+    fn recv_batch(&mut self, check: &mut impl Inspect) {
         self.fill(size_of::<M>());
         while self.end - self.begin >= size_of::<M>() {
             check.see(&Receiver::<M>::recv(self));
