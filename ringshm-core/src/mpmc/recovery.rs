@@ -11,7 +11,7 @@
 //! with it, the next one takes it over, with one death more in the word.
 //!
 //! A claim is *held* while a lane that announces it has a living owner. Nobody asks for that before a position has stood still
-//! for [`PATIENCE`]: the probe is a system call. A holder that is alive, however long it stands still, is reported
+//! for [`PATIENCE`]: the probe is a system call, and a holder that was only preempted is usually back by then. A holder that is alive, however long it stands still, is reported
 //! ([`Stall`]) and never robbed: it may go on any time.
 
 use super::{Claim, Claimed, Found, Ring, SlotWord, Unfinished};
@@ -27,7 +27,7 @@ use ringshm_sync::time::Stopwatch;
 
 /// How long a claim may stand still before it is asked whether its owner is alive.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// Looks at a claim that stands still before the caller is told: some microseconds, most claims take a tenth of one.
+/// Looks at a claim that stands still before the core is given away: some microseconds, most claims take a tenth of one.
 const LOOKS: u32 = if cfg!(loom) { 0 } else { 128 };
 
 /// A claim that stands still in this handle's way.
@@ -84,21 +84,30 @@ impl Ring {
         word: SlotWord,
         role: Role,
     ) -> Result<Option<(Option<usize>, Duration)>, Blocked> {
-        for _ in 0..LOOKS {
-            hint::pause(1);
+        let mut looks = 0_u32;
+        let waited = loop {
             // Relaxed: the caller looks again.
             if self.word(position).load(Relaxed) != word.word() {
                 self.hold_up = None;
                 return Ok(None);
             }
-        }
-        let since = match self.hold_up {
-            Some(known) if known.position == position && known.role == role => known.since,
-            _ => Stopwatch::start(),
+            if looks < LOOKS {
+                looks += 1;
+                hint::pause(1);
+                continue;
+            }
+            let since = match self.hold_up {
+                Some(known) if known.position == position && known.role == role => known.since,
+                _ => Stopwatch::start(),
+            };
+            self.hold_up = Some(HoldUp { position, role, since });
+            // Nobody who announces it: no need to ask the kernel.
+            if since.has_run(PATIENCE) || matches!(self.holder(position, role, false), Holder::Gone(_)) {
+                break since.elapsed();
+            }
+            hint::yield_now();
         };
-        self.hold_up = Some(HoldUp { position, role, since });
-        let waited = since.elapsed();
-        match self.holder(position, role, since.has_run(PATIENCE)) {
+        match self.holder(position, role, true) {
             Holder::Lane(lane) => Err(Blocked::Stalled(self.stall(lane, waited))),
             Holder::Gone(lane) => {
                 // PUBLISH, RELEASE: FINISH or DEATH made what the holder did last visible.

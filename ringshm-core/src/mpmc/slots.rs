@@ -112,8 +112,9 @@ pub struct Producer<T> {
 }
 
 impl<T: Payload> Producer<T> {
-    /// Sends a message if there is room. Waits for nobody; looks for some microseconds at most at a slot that its consumer is about to
-    /// release. Makes no system call unless a consumer sleeps, or somebody stands still in the way.
+    /// Sends a message if there is room. Does not wait for room. Where a consumer is just about to release the slot, it waits for that: some
+    /// nanoseconds, or a millisecond if that consumer has lost its core; then it is told `Stalled`, and at once from then on. Makes no
+    /// system call unless a consumer sleeps, or somebody stands still in the way.
     ///
     /// # Errors
     /// [`TrySendError`], with the message in it. `Stalled` if the next slot is held by a consumer that does not move on.
@@ -248,8 +249,8 @@ pub struct Consumer<T> {
 }
 
 impl<T: Payload> Consumer<T> {
-    /// Receives a message if there is one. Waits for nobody; looks for some microseconds at most at a message that its producer is
-    /// about to publish.
+    /// Receives a message if there is one. Does not wait for one. Where a producer is just about to publish it, it waits for that: some
+    /// nanoseconds, or a millisecond if that producer has lost its core; then it is told `Stalled`, and at once from then on.
     ///
     /// # Errors
     /// [`TryRecvError`]. `Stalled` if the next message is held up by a producer that does not move on.

@@ -130,9 +130,9 @@ impl Claim {
     pub(crate) fn positions(self, end: u64, capacity: u64) -> impl Iterator<Item = u64> {
         let back = (end << COUNT_BITS).wrapping_sub(self.0 & !(MOST_CLAIMED - 1)) >> COUNT_BITS;
         let first = end.wrapping_sub(back);
-        let is_near = back > 0 && back <= capacity;
-        let count = if is_near { self.count().min(back) } else { 0 };
-        (0..count).map(move |index| first.wrapping_add(index))
+        // The first ones may be a lap behind already; the last ones may not have been claimed.
+        let indices = back.saturating_sub(capacity)..self.count().min(back);
+        indices.map(move |index| first.wrapping_add(index))
     }
 }
 
@@ -182,7 +182,9 @@ mod tests {
                 let end = origin.wrapping_add(100);
                 let expected: Vec<u64> = (0..count).map(|index| origin.wrapping_add(index)).collect();
                 assert_eq!(claim.positions(end, 128).collect::<Vec<_>>(), expected);
-                assert_eq!(claim.positions(end, 64).count(), 0, "too long ago to be in the ring");
+                assert_eq!(claim.positions(end, 32).count(), 0, "too long ago to be in the ring");
+                let late: Vec<u64> = expected.iter().copied().skip(36).collect();
+                assert_eq!(claim.positions(end, 64).collect::<Vec<_>>(), late, "half of it is a lap behind");
                 assert_eq!(claim.positions(origin, 128).count(), 0, "not yet claimed by anybody");
             }
             assert!((0..200).all(|offset| !Claim::nothing(origin).covers(origin.wrapping_add(offset))));
