@@ -46,11 +46,29 @@ pub(crate) enum State {
     Wrap64,
     /// Somebody sleeps, and the operation is what it sleeps for.
     Asleep,
+    /// A producer died with the oldest place claimed, some time ago: the operation begins with its recovery.
+    DeadProducer,
+    /// A consumer died with the oldest message claimed, some time ago: the same.
+    DeadConsumer,
 }
 
 impl State {
-    const ALL: [Self; 7] =
-        [Self::Empty, Self::One, Self::AlmostFull, Self::Full, Self::Wrap32, Self::Wrap64, Self::Asleep];
+    const ALL: [Self; 9] = [
+        Self::Empty,
+        Self::One,
+        Self::AlmostFull,
+        Self::Full,
+        Self::Wrap32,
+        Self::Wrap64,
+        Self::Asleep,
+        Self::DeadProducer,
+        Self::DeadConsumer,
+    ];
+
+    /// Whether somebody has died before.
+    pub(crate) fn has_dead(self) -> bool {
+        matches!(self, Self::DeadProducer | Self::DeadConsumer)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +84,9 @@ impl Case {
         let mut cases = Vec::new();
         for kind in Kind::ALL {
             for deed in Deed::ALL {
-                cases.extend(State::ALL.map(|state| Self { kind, deed, state }));
+                // Where there is one of each, a death leaves nothing to recover.
+                let states = State::ALL.into_iter().filter(|state| kind.is_shared() || !state.has_dead());
+                cases.extend(states.map(|state| Self { kind, deed, state }));
             }
         }
         cases
@@ -104,7 +124,16 @@ impl Case {
             State::Full => CAPACITY,
             State::Asleep if self.deed.sends() => 0,
             State::Asleep => CAPACITY,
+            // Together with the place of the dead, the ring is full, or has one message.
+            State::DeadProducer if self.deed.sends() => CAPACITY - 1,
+            State::DeadConsumer if self.deed.sends() => CAPACITY,
+            State::DeadProducer | State::DeadConsumer => 1,
         }
+    }
+
+    /// The message that a consumer has died with before.
+    pub(crate) fn orphan(&self) -> Option<u64> {
+        (self.state == State::DeadConsumer).then_some(self.passed())
     }
 
     /// The number of the first message that is not in the ring when the operation begins.
@@ -114,9 +143,14 @@ impl Case {
 
     /// The numbers of the messages that the operation transfers if it can.
     pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
-        let first = if self.deed.sends() { self.next() } else { self.passed() };
-        let room = if self.deed.sends() { CAPACITY - self.queued() } else { self.queued() };
-        first..first + room.min(self.deed.len() as u64)
+        let drops_orphan = self.orphan().is_some() && self.kind == Kind::MpmcOnce;
+        let (first, most) = match (self.deed.sends(), self.state) {
+            (true, State::DeadProducer) => (self.next(), 1),
+            (true, _) => (self.next(), CAPACITY - self.queued() + u64::from(drops_orphan)),
+            (false, _) if drops_orphan => (self.passed(), 0),
+            (false, _) => (self.passed(), self.queued()),
+        };
+        first..first + most.min(self.deed.len() as u64)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A victim in the tracer's hands: one instruction at a time.
 
 use crate::case::Case;
-use crate::victim::{CASE, FAILED, FOLDER};
+use crate::victim::{CASE, DECOY, FAILED, FOLDER};
+use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -19,10 +20,20 @@ pub(crate) struct Traced {
 impl Traced {
     /// Starts a victim. It has the ring in its state when [`arrive`](Self::arrive) returns.
     pub(crate) fn start(case: Case, folder: &Path) -> Self {
+        Self::start_with(case, folder, |_| ())
+    }
+
+    /// Starts a process that is to die before the victim comes to its operation.
+    pub(crate) fn start_decoy(case: Case, folder: &Path) -> Self {
+        Self::start_with(case, folder, |command| _ = command.env(DECOY, ""))
+    }
+
+    fn start_with(case: Case, folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let index = Case::all().iter().position(|other| *other == case).expect("one of them");
         let mut command = Command::new(std::env::current_exe().expect("a program knows its path"));
         command.env(CASE, index.to_string()).env(FOLDER, folder).stdin(Stdio::null());
-        command.env(crate::support::PARENT, std::process::id().to_string());
+        command.env("LD_BIND_NOW", "1");
+        change(&mut command);
         let child = command.spawn().expect("this program can start itself");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process number"));
         Self { child, pid, ended: false }
@@ -34,11 +45,18 @@ impl Traced {
         ptrace::setoptions(self.pid, ptrace::Options::PTRACE_O_EXITKILL).expect("it is stopped");
     }
 
+    /// Lets it run to its next stop.
+    pub(crate) fn go_on(&self) {
+        ptrace::cont(self.pid, None).expect("it is stopped");
+        self.arrive();
+    }
+
     /// The signal that stops it next; none if it has ended.
     fn stopped_by(&self) -> Option<Signal> {
-        match waitpid(self.pid, Some(WaitPidFlag::__WALL)).expect("it is a child") {
-            WaitStatus::Stopped(_, signal) => Some(signal),
-            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => None,
+        match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+            Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
+            // Or it was waited for before.
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => None,
             other => panic!("unexpected: {other:?}"),
         }
     }
@@ -67,6 +85,11 @@ impl Traced {
             WaitStatus::Exited(_, status) if status < FAILED => status as usize,
             other => panic!("a victim that was to live: {other:?}"),
         }
+    }
+
+    /// Kills it where it stands, and waits for its end.
+    pub(crate) fn end(mut self) {
+        self.kill();
     }
 
     /// Kills it where it stands. Whoever survives it has to do with what the kernel does by itself: nobody waits for its end here.

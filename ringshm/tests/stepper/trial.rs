@@ -1,15 +1,22 @@
 //! One death: the scene before it, and what the survivors make of it.
 
 use crate::case::{CAPACITY, Case, State};
-use crate::support::{Folder, PATIENCE, Parcel, Place, Received, Sink, Source, Stop, until};
+use crate::support::{Folder, Kind, PATIENCE, Parcel, Place, Received, Sink, Source, Stop, until};
 use crate::tracer::Traced;
-use ringshm::OpenError;
+use ringshm::{Directory, Name, OpenError};
+use ringshm_core::layout::{CONTROL_AT, Control};
+use std::fs::File;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The number of the first message that a survivor sends after the death.
 const AFTER: u64 = 1000;
+
+/// How long survivors may take before they are said to hang.
+const HANG: Duration = Duration::from_secs(5);
 
 /// What became of a message of the victim's operation; it gets further with every step, and never back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,7 +74,7 @@ fn soon<T>(what: &str, mut attempt: impl FnMut() -> Result<T, Stop>) -> T {
 fn until_at_once(what: &str, mut found: impl FnMut() -> bool) {
     let start = Instant::now();
     while !found() {
-        assert!(start.elapsed() < PATIENCE, "in vain waited for: {what}");
+        assert!(start.elapsed() < HANG, "in vain waited for: {what}");
         std::thread::yield_now();
     }
 }
@@ -81,6 +88,22 @@ fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
             error => panic!("{error}"),
         })
     })
+}
+
+/// Steps to the moment in which a claim is made, as the ring's own word says.
+fn die_with_claim(decoy: &Traced, place: &Place, receiving: bool) {
+    let word = if receiving { offset_of!(Control, head) } else { offset_of!(Control, tail) };
+    let name = Name::new(&place.name).expect("a valid name");
+    let ring = File::open(Directory::new(&place.folder).path_of(&name)).expect("the ring is there");
+    let claimed = || {
+        let mut bytes = [0; 8];
+        ring.read_exact_at(&mut bytes, (CONTROL_AT + word) as u64).expect("a whole ring");
+        u64::from_ne_bytes(bytes)
+    };
+    let before = claimed();
+    while claimed() == before {
+        assert!(decoy.step(), "the operation claims something");
+    }
 }
 
 impl Scene {
@@ -98,11 +121,23 @@ impl Scene {
             }
         }
         if let (false, Some(source)) = (sends, &mut source) {
-            for number in 0..case.next() {
+            for number in 0..if case.state.has_dead() { case.passed() } else { case.next() } {
                 source.send_by(Parcel::of(number), PATIENCE).expect("the victim receives");
             }
         }
         victim.arrive();
+        if let (true, Some(source)) = (case.state.has_dead(), &mut source) {
+            let mut unsent = (case.passed()..case.next()).map(Parcel::of);
+            if case.orphan().is_some() {
+                source.try_send(unsent.next().expect("a message to die with")).expect("room");
+            }
+            let decoy = Traced::start_decoy(case, folder.path());
+            decoy.arrive();
+            die_with_claim(&decoy, &place, case.orphan().is_some());
+            unsent.for_each(|parcel| source.try_send(parcel).expect("room"));
+            victim.go_on();
+            decoy.end();
+        }
         let mut scene = Self { case, place, source, sink, sleeper: None, received: Vec::new() };
         if case.state == State::Asleep {
             scene.fall_asleep();
@@ -167,9 +202,19 @@ impl Scene {
                 is_sent = true;
                 let place = self.place.clone();
                 let sink = self.sink.get_or_insert_with(|| joined(|| place.sink()));
-                let received = soon("a message", || sink.try_recv());
-                assert!(!self.take(received), "the ring was full, so others come first");
+                let mut others = Vec::new();
+                until_at_once("the sleeper has sent its message", || {
+                    if others.len() < CAPACITY as usize {
+                        others.extend(sink.try_recv());
+                    }
+                    thread.is_finished()
+                });
                 self.source = Some(thread.join().expect("the sleeper wakes up"));
+                for received in others {
+                    if self.take(received) {
+                        return;
+                    }
+                }
             }
             None => {}
         }
@@ -229,7 +274,16 @@ impl Scene {
         }
         let mut next = AFTER + 1;
         for _ in 0..2 * CAPACITY {
-            soon("room for a message", || source.try_send(Parcel::of(next)));
+            // A message that the dead had in hand may be in the way, until a consumer takes it over.
+            until_at_once("room for a message", || match source.try_send(Parcel::of(next)) {
+                Ok(()) => true,
+                Err(_) => {
+                    if let Ok(received) = sink.try_recv() {
+                        self.take_old(received);
+                    }
+                    false
+                }
+            });
             self.receive(&mut *sink, next);
             next += 1;
         }
@@ -255,28 +309,35 @@ impl Scene {
                 assert!(!received.redelivered, "nobody else had it");
                 return;
             }
-            assert!(received.parcel.number() < AFTER, "{received:?} instead of {number}");
-            self.take(received);
+            self.take_old(received);
         }
     }
 
-    /// Checks that every message came once and in order, except for what the victim may have had.
+    /// Notes a message from before the death.
+    fn take_old(&mut self, received: Received) {
+        assert!(received.parcel.number() < AFTER, "{received:?} is from after the death");
+        self.take(received);
+    }
+
+    /// Checks that every message came once and in order, except for what the dead may have had.
     fn fates(&self) -> Vec<Fate> {
         let (received, case) = (&self.received, self.case);
-        let times = |number| received.iter().filter(|(other, _)| *other == number).count();
         let sends = case.deed.sends();
-        let concerned = case.numbers();
-        for number in case.passed()..case.next() {
-            let may_be_gone = !sends && concerned.contains(&number);
+        let (before, concerned) = (case.passed()..case.next(), case.numbers());
+        let times = |number| received.iter().filter(|(other, _)| *other == number).count();
+        for number in before.clone() {
+            let may_be_gone =
+                !sends && concerned.contains(&number) || case.orphan() == Some(number) && case.kind == Kind::MpmcOnce;
             assert!(times(number) == 1 || may_be_gone && times(number) == 0, "{number} in {received:?}");
+        }
+        for (number, again) in received {
+            let is_known = before.contains(number) || sends && concerned.contains(number);
+            assert!(is_known && times(*number) == 1, "{number} in {received:?}");
+            let was_had = !sends && concerned.contains(number) || case.orphan() == Some(*number);
+            assert!(!again || was_had && case.kind == Kind::Mpmc, "nobody else had {number}: {received:?}");
         }
         let fresh: Vec<u64> = received.iter().filter(|(_, again)| !again).map(|(number, _)| *number).collect();
         assert!(fresh.is_sorted(), "{received:?}");
-        for (number, again) in received {
-            let is_known = (case.passed()..case.next()).contains(number) || sends && concerned.contains(number);
-            assert!(is_known && times(*number) == 1, "{number} in {received:?}");
-            assert!(!again || !sends && concerned.contains(number), "nobody else had {number}: {received:?}");
-        }
         let fate = |number| match received.iter().find(|(other, _)| *other == number) {
             Some(_) if sends => Fate::Transferred,
             None if sends => Fate::Untouched,

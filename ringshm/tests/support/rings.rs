@@ -1,23 +1,31 @@
 //! Every ring of the project through one face, for proofs that are alike for all of them. What they carry is [`Parcel`]s.
 
 use super::{Parcel, Stop};
-use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer};
+use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Participants of each role in a ring that several may take part in: few, so that lanes are used again.
+const LANES: u32 = 8;
 
 /// The rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Spsc,
+    Mpmc,
+    /// MPMC, made so that messages are delivered at most once.
+    MpmcOnce,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 1] = [Self::Spsc];
+    pub(crate) const ALL: [Self; 3] = [Self::Spsc, Self::Mpmc, Self::MpmcOnce];
 
     /// Its word in commands and tables.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Spsc => "spsc",
+            Self::Mpmc => "mpmc",
+            Self::MpmcOnce => "mpmc-once",
         }
     }
 
@@ -29,6 +37,7 @@ impl Kind {
     pub(crate) fn is_shared(self) -> bool {
         match self {
             Self::Spsc => false,
+            Self::Mpmc | Self::MpmcOnce => true,
         }
     }
 }
@@ -51,6 +60,8 @@ pub(crate) trait Source: Send {
 pub(crate) trait Sink: Send {
     fn try_recv(&mut self) -> Result<Received, Stop>;
     fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop>;
+    /// Waits for a message, shows it, and releases it only then.
+    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop>;
     /// Receives a batch. Whether its messages were delivered before is not asked.
     fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop>;
 }
@@ -87,15 +98,22 @@ impl Place {
         builder.directory(&self.folder).capacity(self.capacity).origin(self.origin).on_death(OnDeath::AwaitSuccessor)
     }
 
+    fn mpmc(&self) -> Builder<mpmc::Mpmc<Parcel>> {
+        let builder = self.described(ringshm::mpmc::<Parcel>(&self.name)).producers(LANES).consumers(LANES);
+        if self.kind == Kind::MpmcOnce { builder.at_most_once() } else { builder }
+    }
+
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).producer()?),
+            Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
         })
     }
 
     pub(crate) fn sink(&self) -> Result<Box<dyn Sink>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).consumer()?),
+            Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
         })
     }
 
@@ -131,8 +149,49 @@ impl Sink for Consumer<Parcel> {
         Ok(Received { parcel: self.recv_timeout(timeout)?, redelivered: false })
     }
 
+    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
+        show(Received { parcel: *self.recv_ref()?, redelivered: false });
+        Ok(())
+    }
+
     fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
         let drain = self.try_drain()?;
         Ok(parcels.iter_mut().zip(drain).map(|(parcel, received)| *parcel = received).count())
+    }
+}
+
+impl Source for mpmc::Producer<Parcel> {
+    fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
+        Ok(self.try_send(parcel)?)
+    }
+
+    fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
+        Ok(self.send_timeout(parcel, timeout)?)
+    }
+
+    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
+        Ok(self.try_send_slice(parcels)?)
+    }
+}
+
+impl Sink for mpmc::Consumer<Parcel> {
+    fn try_recv(&mut self) -> Result<Received, Stop> {
+        let parcel = self.try_recv()?;
+        Ok(Received { parcel, redelivered: self.redelivered() })
+    }
+
+    fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
+        let parcel = self.recv_timeout(timeout)?;
+        Ok(Received { parcel, redelivered: self.redelivered() })
+    }
+
+    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
+        let message = self.recv_ref()?;
+        show(Received { parcel: *message, redelivered: message.deaths() > 0 });
+        Ok(())
+    }
+
+    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
+        Ok(self.try_recv_slice(parcels)?)
     }
 }
