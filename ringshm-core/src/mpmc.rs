@@ -36,7 +36,8 @@
 //! **Hostile peers.** Words are loaded once and compared with private positions; offsets are masked; every loop here is bounded.
 //!
 //! # Safety
-//! A slot's word lies at the start of its slot, and is only ever used as a word.
+//! A slot's word lies at the start of its slot, and is only ever used as a word. The pointer to the control words leads into the memory
+//! that the member keeps alive.
 
 #![allow(unsafe_code, reason = "words inside of the data area")]
 
@@ -59,6 +60,7 @@ use crate::layout::{Control, Counters, Kind};
 use crate::member::Member;
 use crate::memory::Memory;
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 use core::time::Duration;
 use recovery::HoldUp;
 use ringshm_sync::atomic::AtomicU64;
@@ -144,19 +146,29 @@ pub(crate) fn is_received(memory: &Memory) -> bool {
     !(0..queued).any(|offset| holds_message(head.wrapping_add(offset))) && !memory.lanes_of(Role::Consumer).any(is_held)
 }
 
+/// Lets some time go by after a lost race, twice as much as after the one before. Returns how much is next.
+#[cold]
+fn back_off(pauses: u32) -> u32 {
+    hint::pause(pauses);
+    (2 * pauses).clamp(1, MOST_PAUSES)
+}
+
 /// What both roles have in common: a lane, the slots' words, and how to wait.
 #[derive(Debug)]
 pub(crate) struct Ring {
     member: Member,
+    /// Kept here to spare each call two steps.
+    control: NonNull<Control>,
     data: Bytes,
     stride: u64,
     mask: u64,
     pace: Pace,
     probes: Ration,
     hold_up: Option<HoldUp>,
-    /// Doubles with each race lost in a row.
-    pauses: u32,
 }
+
+// SAFETY: `control` leads into the member's memory, which is `Send` and `Sync`, and behind it are only atomics.
+unsafe impl Send for Ring {}
 
 impl Ring {
     fn new(member: Member) -> Result<Self, OpenError> {
@@ -170,7 +182,8 @@ impl Ring {
         }
         let (data, stride, mask) = (memory.data().clone(), geometry.stride, geometry.capacity - 1);
         let (pace, probes) = (Pace::new(), Ration::default());
-        let ring = Self { member, data, stride, mask, pace, probes, hold_up: None, pauses: 0 };
+        let control = NonNull::from(control);
+        let ring = Self { member, control, data, stride, mask, pace, probes, hold_up: None };
         if ring.member.behaviour.wait == Wait::Park {
             ring.sleepers().ask_for_fences();
         }
@@ -203,7 +216,8 @@ impl Ring {
 
     #[inline(always)]
     fn control(&self) -> &Control {
-        self.member.memory().control()
+        // SAFETY: leads into the memory that the member keeps alive.
+        unsafe { self.control.as_ref() }
     }
 
     /// Says what this participant is about to claim. Everything that it claimed before is finished.
@@ -215,13 +229,6 @@ impl Ring {
 
     fn announce_nothing(&self) {
         self.announce(Claim::nothing(self.member.memory().geometry().origin));
-    }
-
-    /// Lets some time go by after a lost race.
-    #[cold]
-    fn back_off(&mut self) {
-        hint::pause(self.pauses);
-        self.pauses = (2 * self.pauses).clamp(1, MOST_PAUSES);
     }
 
     fn sleepers(&self) -> &ringshm_sync::sleepers::Sleepers {
@@ -305,6 +312,7 @@ impl Sender {
     /// Claims up to `most` positions, at least one, if there is room.
     #[inline(always)]
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
+        let mut pauses = 0;
         for _ in 0..TURNS {
             let ring = &mut self.0;
             // Relaxed: only a guess; the claim itself decides.
@@ -324,7 +332,7 @@ impl Sender {
                 crash::point("mpmc.send_claimed");
                 return Ok(Claimed { first: tail, count, deaths: 0 });
             }
-            ring.back_off();
+            pauses = back_off(pauses);
         }
         self.0.announce_nothing();
         Err(Blocked::NotReady)
@@ -343,7 +351,6 @@ impl Sender {
     pub(crate) fn finish(&mut self, count: u64) {
         crash::point("mpmc.published");
         let ring = &mut self.0;
-        ring.pauses = 0;
         Counters::add(&ring.member.own().counters.messages, count);
         ring.call_consumers(count);
     }
@@ -410,6 +417,7 @@ impl Receiver {
     /// Claims up to `most` messages, at least one, if there is one.
     #[inline(always)]
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
+        let mut pauses = 0;
         for _ in 0..TURNS {
             if self.unfinished.is_some() {
                 if let Some(own) = self.finish_own()? {
@@ -436,7 +444,7 @@ impl Receiver {
                 crash::point("mpmc.recv_claimed");
                 return Ok(Claimed { first: head, count, deaths: 0 });
             }
-            ring.back_off();
+            pauses = back_off(pauses);
         }
         self.ring.announce_nothing();
         Err(Blocked::NotReady)
@@ -456,7 +464,6 @@ impl Receiver {
     pub(crate) fn finish(&mut self, count: u64) {
         crash::point("mpmc.released");
         let ring = &mut self.ring;
-        ring.pauses = 0;
         Counters::add(&ring.member.own().counters.messages, count);
         ring.call_producers(count);
     }
