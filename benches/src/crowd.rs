@@ -35,7 +35,11 @@ pub fn share<M: Message>(to: &mut impl Sender<M>, plan: &Plan, batch: usize, mem
     if control.is_last_of(plan.crew.producers) {
         for ended in 1..=plan.crew.consumers {
             // One after the other: a consumer of batches might take two.
-            if batch == 1 { to.send(M::numbered(END)) } else { to.send_batch(END, 1) }
+            if batch == 1 {
+                to.send(M::numbered(END))
+            } else {
+                to.send_batch(END, 1)
+            }
             control.wait_for_ended(ended as u32);
         }
     }

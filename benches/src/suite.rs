@@ -303,13 +303,12 @@ impl Suite {
     }
 
     fn latest(&self, test: Test, size: usize) -> Group {
-        let title = Title {
-            sleeping: test == Test::Seen,
-            ..self.title(Topic::Latest, Kind::Processes, Cargo::Messages(size))
-        };
+        let title =
+            Title { sleeping: test == Test::Seen, ..self.title(Topic::Latest, Kind::Processes, Cargo::Messages(size)) };
         let limits = self.rivals.iter().filter(|rival| ["one line", "two lines"].contains(&rival.name));
         let names: Vec<&str> = self.able(Feat::Latest).map(|rival| rival.name).collect();
-        let names = if names.is_empty() { names } else { names.into_iter().chain(limits.map(|rival| rival.name)).collect() };
+        let names =
+            if names.is_empty() { names } else { names.into_iter().chain(limits.map(|rival| rival.name)).collect() };
         let plans = names.into_iter().map(|name| self.plan(name, test, &title, Waiting::Spin));
         Group { plans: plans.collect(), title }
     }

@@ -1,6 +1,7 @@
 //! disruptor-rs: `publish` and `batch_publish` in place, which spin by themselves, or `try_publish` with pauses; and its event pollers, which
-//! see all that there is at once.
+//! see all that there is at once, polled without or with many pauses.
 
+use super::pausing as pauses;
 use super::pausing::{Eager, Patient, until};
 use crate::channel::{Among, Ends, Receiver, Sender, Within};
 use crate::message::{Inspect, Message};
@@ -15,17 +16,23 @@ use disruptor::{
 /// disruptor-rs, used in the style `S`.
 pub(super) struct Disruptor<S>(PhantomData<S>);
 
-/// How the producer waits for a free slot.
+/// How both sides wait.
 pub(super) trait Style: Send {
+    /// The consumer's pauses between two looks.
+    type Polling: pauses::Pausing;
+
     fn publish<M: Message>(to: &mut impl Producer<M>, message: M);
     fn publish_batch<M: Message>(to: &mut impl Producer<M>, first: u64, count: usize);
 }
 
-/// As the library does: it looks again at once.
+/// As the library does: the producer looks again at once.
 pub(super) struct Spinning;
 
-/// With pauses.
+/// With pauses of the producer.
 pub(super) struct Pausing;
+
+/// With pauses of both.
+pub(super) struct Resting;
 
 fn fill<'a, M: Message>(events: impl Iterator<Item = &'a mut M>, first: u64) {
     for (event, number) in events.zip(first..) {
@@ -34,6 +41,8 @@ fn fill<'a, M: Message>(events: impl Iterator<Item = &'a mut M>, first: u64) {
 }
 
 impl Style for Spinning {
+    type Polling = Eager;
+
     #[inline(always)]
     fn publish<M: Message>(to: &mut impl Producer<M>, message: M) {
         to.publish(|event| *event = message);
@@ -45,17 +54,27 @@ impl Style for Spinning {
     }
 }
 
-impl Style for Pausing {
-    #[inline(always)]
-    fn publish<M: Message>(to: &mut impl Producer<M>, message: M) {
-        until::<Patient, _>(|| to.try_publish(|event| *event = message).ok());
-    }
+/// A style in which the producer pauses.
+macro_rules! pausing {
+    ($style:ty, $polling:ty) => {
+        impl Style for $style {
+            type Polling = $polling;
 
-    #[inline(always)]
-    fn publish_batch<M: Message>(to: &mut impl Producer<M>, first: u64, count: usize) {
-        until::<Patient, _>(|| to.try_batch_publish(count, |events| fill(events, first)).ok());
-    }
+            #[inline(always)]
+            fn publish<M: Message>(to: &mut impl Producer<M>, message: M) {
+                until::<Patient, _>(|| to.try_publish(|event| *event = message).ok());
+            }
+
+            #[inline(always)]
+            fn publish_batch<M: Message>(to: &mut impl Producer<M>, first: u64, count: usize) {
+                until::<Patient, _>(|| to.try_batch_publish(count, |events| fill(events, first)).ok());
+            }
+        }
+    };
 }
+
+pausing!(Pausing, Eager);
+pausing!(Resting, Patient);
 
 /// The producer's type says whether there is one consumer.
 enum To<M, S> {
@@ -63,7 +82,7 @@ enum To<M, S> {
     Many(SingleProducer<M, MultiConsumerBarrier>, PhantomData<S>),
 }
 
-struct From<M>(EventPoller<M, SingleProducerBarrier>);
+struct From<M, S>(EventPoller<M, SingleProducerBarrier>, PhantomData<S>);
 
 impl<M: Message, S: Style> Sender<M> for To<M, S> {
     #[inline(always)]
@@ -83,10 +102,10 @@ impl<M: Message, S: Style> Sender<M> for To<M, S> {
     }
 }
 
-impl<M: Message> Receiver<M> for From<M> {
+impl<M: Message, S: Style> Receiver<M> for From<M, S> {
     #[inline(always)]
     fn recv(&mut self) -> M {
-        until::<Eager, _>(|| {
+        until::<S::Polling, _>(|| {
             let mut events = self.0.take(1).ok()?;
             (&mut events).next().copied()
         })
@@ -99,7 +118,7 @@ impl<M: Message> Receiver<M> for From<M> {
 
     #[inline]
     fn recv_batch(&mut self, check: &mut impl Inspect) {
-        until::<Eager, _>(|| {
+        until::<S::Polling, _>(|| {
             let mut events = self.0.poll().ok()?;
             for message in &mut events {
                 check.see(message);
@@ -113,7 +132,7 @@ impl<S: Style> Within for Disruptor<S> {
     fn pair<M: Message>(plan: &Plan) -> Result<(impl Sender<M> + Send, impl Receiver<M> + Send)> {
         let builder = build_single_producer(plan.capacity, M::default, BusySpin);
         let (from, builder) = builder.new_event_poller();
-        Ok((To::<M, S>::One(builder.build()), From(from)))
+        Ok((To::<M, S>::One(builder.build()), From(from, PhantomData::<S>)))
     }
 }
 
@@ -121,16 +140,16 @@ impl<S: Style> Among for Disruptor<S> {
     fn ends<M: Message>(plan: &Plan) -> Result<Ends<impl Sender<M> + Send, impl Receiver<M> + Send>> {
         let builder = build_single_producer(plan.capacity, M::default, BusySpin);
         let (first, builder) = builder.new_event_poller();
-        let mut from = vec![From(first)];
+        let mut from = vec![From(first, PhantomData::<S>)];
         if plan.crew.consumers == 1 {
             return Ok((vec![To::<M, S>::One(builder.build())], from));
         }
         let (second, mut builder) = builder.new_event_poller();
-        from.push(From(second));
+        from.push(From(second, PhantomData));
         while from.len() < plan.crew.consumers {
             let next;
             (next, builder) = builder.new_event_poller();
-            from.push(From(next));
+            from.push(From(next, PhantomData));
         }
         Ok((vec![To::Many(builder.build(), PhantomData)], from))
     }

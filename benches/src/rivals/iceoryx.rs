@@ -97,7 +97,8 @@ struct Own(Port<Subscriber<Ipc, [u64], ()>>, bool);
 #[inline]
 fn publish<M: Message>(to: &Publisher<Ipc, [u64], ()>, message: M) {
     let slice = to.loan_slice_uninit(M::WORDS as usize).expect("a slice is free");
-    slice.write_from_slice(message.words()).send().expect("the subscriber lives");
+    let subscribers = slice.write_from_slice(message.words()).send().expect("the subscriber lives");
+    assert!(subscribers > 0, "message {} went to nobody", message.number());
 }
 
 #[inline]

@@ -327,7 +327,7 @@ pub fn all() -> Vec<Rival> {
 #[cfg(feature = "rivals")]
 fn libraries() -> Vec<Rival> {
     use self::bus::Buses;
-    use self::disruptor::{Disruptor, Pausing, Spinning};
+    use self::disruptor::{Disruptor, Pausing, Resting, Spinning};
     use self::iceoryx::{Iceoryx, Services};
     use self::ipc_channel::IpcChannel;
     use self::pausing::{Eager, Patient};
@@ -343,8 +343,11 @@ fn libraries() -> Vec<Rival> {
         Rival::within::<Rtrb<Patient>>("rtrb, pausing", Side::Theirs).with_batches(),
         Rival::within::<Ringbuf<Eager>>("ringbuf", Side::Theirs).with_batches(),
         Rival::within::<Ringbuf<Patient>>("ringbuf, pausing", Side::Theirs).with_batches(),
-        Rival::within::<Disruptor<Spinning>>("disruptor", Side::Theirs).spreading::<Disruptor<Spinning>>().with_batches(),
+        Rival::within::<Disruptor<Spinning>>("disruptor", Side::Theirs)
+            .spreading::<Disruptor<Spinning>>()
+            .with_batches(),
         theirs("disruptor, pausing", Kind::Threads).spreading::<Disruptor<Pausing>>().with_batches(),
+        theirs("disruptor, both pausing", Kind::Threads).spreading::<Disruptor<Resting>>().with_batches(),
         Rival::within::<Array<Eager>>("crossbeam ArrayQueue", Side::Theirs).sharing::<Array<Eager>>(),
         theirs("crossbeam ArrayQueue, pausing", Kind::Threads).sharing::<Array<Patient>>(),
         theirs("concurrent-queue", Kind::Threads).sharing::<Concurrent<Eager>>(),

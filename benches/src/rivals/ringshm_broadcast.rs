@@ -28,10 +28,10 @@ pub(super) struct Slices;
 pub(super) struct Iter;
 
 /// At most so many messages are received together.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 /// Messages that are taken from an iterator before another one is made.
-const LOOP: usize = 1024;
+const LOOP: usize = 256;
 
 impl Style for Single {
     #[inline(always)]
@@ -138,7 +138,7 @@ fn receiving<S, M: Message>(end: Consumer<M>) -> End<S, Consumer<M>, M> {
 
 /// In a crowd, who waits lets others work, as the rivals do.
 fn ring<M: Message>(plan: &Plan) -> Builder<Broadcast<M>> {
-    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::from_micros(2)) } else { Wait::Spin };
+    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::ZERO) } else { Wait::Spin };
     ringshm::broadcast::<M>("bench").wait(wait)
 }
 

@@ -134,7 +134,7 @@ fn receiving<S, M: Message>(end: Consumer<M>) -> End<S, Consumer<M>, M> {
 
 /// In a crowd, who waits lets others work, as the rivals do.
 fn ring<M: Message>(plan: &Plan) -> Builder<Mpmc<M>> {
-    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::from_micros(2)) } else { Wait::Spin };
+    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::ZERO) } else { Wait::Spin };
     ringshm::mpmc::<M>("bench").wait(wait)
 }
 

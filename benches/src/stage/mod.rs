@@ -13,7 +13,7 @@ pub use pair::{across, bare, copying, records_across, records_within, within};
 
 use crate::channel::Link;
 use crate::control::{Control, Shared};
-use crate::plan::{Cargo, Outcome, Plan, Reading};
+use crate::plan::{Cargo, Outcome, Plan, Reading, Test};
 use crate::records::Feed;
 use crate::{crowd, limits, probe};
 use anyhow::{Context as _, Result};
@@ -110,8 +110,8 @@ impl Stage {
         sum_up: impl FnOnce(T) -> Result<Reading>,
     ) -> Result<Option<Outcome>> {
         let (control, members) = (self.shared.control(), self.plan.crew.members());
-        // Round-robin, so that the first is not where the first producer is.
-        pin(member + 1)?;
+        // Round-robin, so that the first is not where the first producer is; and none is there if the producer is measured.
+        pin(if self.plan.test == Test::Lossy { 1 } else { member + 1 })?;
         crate::clock::per_nanosecond();
         control.meet(1, members)?;
         let mut before = 0.0;
