@@ -84,8 +84,8 @@ impl Case {
         let mut cases = Vec::new();
         for kind in Kind::ALL {
             for deed in Deed::ALL {
-                // Where there is one of each, a death leaves nothing to recover.
-                let states = State::ALL.into_iter().filter(|state| kind.is_shared() || !state.has_dead());
+                // Where nobody claims anything, a death leaves nothing to recover.
+                let states = State::ALL.into_iter().filter(|state| kind.has_many_sources() || !state.has_dead());
                 cases.extend(states.map(|state| Self { kind, deed, state }));
             }
         }
@@ -141,13 +141,15 @@ impl Case {
         self.passed() + self.queued()
     }
 
-    /// The numbers of the messages that the operation transfers if it can.
+    /// The numbers of the messages that the operation transfers for good, if it can.
     pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
         let drops_orphan = self.orphan().is_some() && self.kind == Kind::MpmcOnce;
         let (first, most) = match (self.deed.sends(), self.state) {
             (true, State::DeadProducer) => (self.next(), 1),
             (true, _) => (self.next(), CAPACITY - self.queued() + u64::from(drops_orphan)),
             (false, _) if drops_orphan => (self.passed(), 0),
+            // What one reader has received is there for the others all the same.
+            (false, _) if self.kind.gives_all_to_all() => (self.passed(), 0),
             (false, _) => (self.passed(), self.queued()),
         };
         first..first + most.min(self.deed.len() as u64)

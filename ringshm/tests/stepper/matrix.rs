@@ -65,9 +65,10 @@ fn explore(case: Case, full: bool) -> (usize, Vec<Duration>) {
         fates.push((step, outcome.fates));
         times.push(outcome.moved);
     }
+    let concerned = case.numbers();
     let last = fates.last().map_or(&[][..], |(_, fates)| fates);
     let complete = last.iter().filter(|fate| **fate == Fate::Transferred).count();
-    assert_eq!(complete, transferred, "the operation had returned");
+    assert!(complete == transferred || concerned.is_empty(), "the operation had returned");
     (steps, times)
 }
 
@@ -76,7 +77,12 @@ fn count(case: Case, folder: &Folder) -> (usize, usize) {
     let (scene, victim) = Scene::set(case, folder);
     let steps = victim.steps(usize::MAX);
     let transferred = victim.finish();
-    assert_eq!(transferred, case.numbers().count(), "{}", case.name());
+    let expected = if case.kind.gives_all_to_all() && !case.deed.sends() {
+        case.queued().min(case.deed.len() as u64) as usize
+    } else {
+        case.numbers().count()
+    };
+    assert_eq!(transferred, expected, "{}", case.name());
     scene.outlive();
     (steps, transferred)
 }

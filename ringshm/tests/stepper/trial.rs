@@ -90,6 +90,12 @@ fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
     })
 }
 
+/// A survivor receives what is to have been through the ring.
+fn pass(sink: &mut Option<Box<dyn Sink>>, number: u64) {
+    let received = sink.as_mut().expect("a survivor").recv_by(PATIENCE).expect("somebody sends");
+    assert_eq!(received.parcel.number(), number);
+}
+
 /// Steps to the moment in which a claim is made, as the ring's own word says.
 fn die_with_claim(decoy: &Traced, place: &Place, receiving: bool) {
     let word = if receiving { offset_of!(Control, head) } else { offset_of!(Control, tail) };
@@ -111,23 +117,23 @@ impl Scene {
     pub(crate) fn set(case: Case, folder: &Folder) -> (Self, Traced) {
         let place = case.place(folder.path());
         let sends = case.deed.sends();
-        let mut source = (case.kind.is_shared() || !sends).then(|| place.source().expect("a new ring"));
-        let mut sink = (case.kind.is_shared() || sends).then(|| place.sink().expect("the ring just made"));
+        let mut source = (case.kind.has_many_sources() || !sends).then(|| place.source().expect("a new ring"));
+        let mut sink = (case.kind.has_many_sinks() || sends).then(|| place.sink().expect("the ring just made"));
         let victim = Traced::start(case, folder.path());
-        if let (true, Some(sink)) = (sends, &mut sink) {
+        if let (false, Some(source)) = (sends, &mut source) {
             for number in 0..case.passed() {
-                let received = sink.recv_by(PATIENCE).expect("the victim sends");
-                assert_eq!(received.parcel.number(), number);
+                source.send_by(Parcel::of(number), PATIENCE).expect("the victim receives");
+                if case.kind.gives_all_to_all() {
+                    pass(&mut sink, number);
+                }
             }
         }
-        if let (false, Some(source)) = (sends, &mut source) {
-            for number in 0..if case.state.has_dead() { case.passed() } else { case.next() } {
-                source.send_by(Parcel::of(number), PATIENCE).expect("the victim receives");
-            }
+        if sends {
+            (0..case.passed()).for_each(|number| pass(&mut sink, number));
         }
         victim.arrive();
+        let mut unsent = (case.passed()..case.next()).map(Parcel::of);
         if let (true, Some(source)) = (case.state.has_dead(), &mut source) {
-            let mut unsent = (case.passed()..case.next()).map(Parcel::of);
             if case.orphan().is_some() {
                 source.try_send(unsent.next().expect("a message to die with")).expect("room");
             }
@@ -137,6 +143,8 @@ impl Scene {
             unsent.for_each(|parcel| source.try_send(parcel).expect("room"));
             victim.go_on();
             decoy.end();
+        } else if let (false, Some(source)) = (sends, &mut source) {
+            unsent.for_each(|parcel| source.try_send(parcel).expect("room"));
         }
         let mut scene = Self { case, place, source, sink, sleeper: None, received: Vec::new() };
         if case.state == State::Asleep {
@@ -264,13 +272,11 @@ impl Scene {
     fn go_round(&mut self) {
         let place = self.place.clone();
         let (mut source, mut sink) = (self.source.take().expect("it went on"), self.sink.take().expect("it went on"));
-        if self.case.kind.is_shared() {
-            // The survivors leave, and newcomers go on: one of them in the lane of the dead.
-            if self.case.deed.sends() {
-                source = joined(|| place.source());
-            } else {
-                sink = joined(|| place.sink());
-            }
+        // A survivor leaves, and a newcomer goes on, in the lane of the dead if that is free by now.
+        if self.case.kind.has_many_sources() && self.case.deed.sends() {
+            source = joined(|| place.source());
+        } else if self.case.kind.has_many_sources() {
+            sink = joined(|| place.sink());
         }
         let mut next = AFTER + 1;
         for _ in 0..2 * CAPACITY {

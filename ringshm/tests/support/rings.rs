@@ -1,7 +1,7 @@
 //! Every ring of the project through one face, for proofs that are alike for all of them. What they carry is [`Parcel`]s.
 
 use super::{Parcel, Stop};
-use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer, mpmc};
+use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer, broadcast, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ pub(crate) enum Kind {
     Mpmc,
     /// MPMC, made so that messages are delivered at most once.
     MpmcOnce,
+    /// Broadcast, with lossless readers.
+    Broadcast,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Spsc, Self::Mpmc, Self::MpmcOnce];
+    pub(crate) const ALL: [Self; 4] = [Self::Spsc, Self::Mpmc, Self::MpmcOnce, Self::Broadcast];
 
     /// Its word in commands and tables.
     pub(crate) fn word(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Kind {
             Self::Spsc => "spsc",
             Self::Mpmc => "mpmc",
             Self::MpmcOnce => "mpmc-once",
+            Self::Broadcast => "broadcast",
         }
     }
 
@@ -33,12 +36,19 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.word() == word).unwrap_or_else(|| panic!("no ring is called {word}"))
     }
 
-    /// Whether several participants may have the same role.
-    pub(crate) fn is_shared(self) -> bool {
-        match self {
-            Self::Spsc => false,
-            Self::Mpmc | Self::MpmcOnce => true,
-        }
+    /// Whether there may be several producers.
+    pub(crate) fn has_many_sources(self) -> bool {
+        matches!(self, Self::Mpmc | Self::MpmcOnce)
+    }
+
+    /// Whether there may be several consumers.
+    pub(crate) fn has_many_sinks(self) -> bool {
+        self != Self::Spsc
+    }
+
+    /// Whether every consumer gets every message.
+    pub(crate) fn gives_all_to_all(self) -> bool {
+        self == Self::Broadcast
     }
 }
 
@@ -54,6 +64,7 @@ pub(crate) trait Source: Send {
     fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop>;
     fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop>;
     fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop>;
+    fn detach(self: Box<Self>);
 }
 
 /// The receiving side of a ring.
@@ -64,6 +75,7 @@ pub(crate) trait Sink: Send {
     fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop>;
     /// Receives a batch. Whether its messages were delivered before is not asked.
     fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop>;
+    fn detach(self: Box<Self>);
 }
 
 /// A named ring, and how to take part in it.
@@ -103,10 +115,15 @@ impl Place {
         if self.kind == Kind::MpmcOnce { builder.at_most_once() } else { builder }
     }
 
+    fn broadcast(&self) -> Builder<broadcast::Broadcast<Parcel>> {
+        self.described(ringshm::broadcast::<Parcel>(&self.name)).consumers(LANES)
+    }
+
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).producer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
+            Kind::Broadcast => Box::new(self.broadcast().producer()?),
         })
     }
 
@@ -114,6 +131,7 @@ impl Place {
         Ok(match self.kind {
             Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).consumer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
+            Kind::Broadcast => Box::new(self.broadcast().consumer()?),
         })
     }
 
@@ -138,6 +156,10 @@ impl Source for Producer<Parcel> {
     fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
         Ok(self.try_send_slice(parcels)?)
     }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
 }
 
 impl Sink for Consumer<Parcel> {
@@ -158,6 +180,10 @@ impl Sink for Consumer<Parcel> {
         let drain = self.try_drain()?;
         Ok(parcels.iter_mut().zip(drain).map(|(parcel, received)| *parcel = received).count())
     }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
 }
 
 impl Source for mpmc::Producer<Parcel> {
@@ -171,6 +197,10 @@ impl Source for mpmc::Producer<Parcel> {
 
     fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
         Ok(self.try_send_slice(parcels)?)
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
     }
 }
 
@@ -193,5 +223,51 @@ impl Sink for mpmc::Consumer<Parcel> {
 
     fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
         Ok(self.try_recv_slice(parcels)?)
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+impl Source for broadcast::Producer<Parcel> {
+    fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
+        Ok(self.try_send(parcel)?)
+    }
+
+    fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
+        Ok(self.send_timeout(parcel, timeout)?)
+    }
+
+    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
+        Ok(self.try_send_slice(parcels)?)
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
+    }
+}
+
+impl Sink for broadcast::Consumer<Parcel> {
+    fn try_recv(&mut self) -> Result<Received, Stop> {
+        Ok(Received { parcel: self.try_recv()?, redelivered: false })
+    }
+
+    fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
+        Ok(Received { parcel: self.recv_timeout(timeout)?, redelivered: false })
+    }
+
+    /// A reader that dies leaves nothing to others: when its message is released does not matter.
+    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
+        show(Received { parcel: self.recv()?, redelivered: false });
+        Ok(())
+    }
+
+    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
+        Ok(self.try_recv_slice(parcels)?)
+    }
+
+    fn detach(self: Box<Self>) {
+        (*self).detach();
     }
 }
