@@ -224,7 +224,8 @@ pub fn sum_up(plan: &Plan, shared: &Shared) -> Result<Reading> {
     let reading = stream::reading(&windows);
     let mean = Reading { rate: reading.whole, sustained: reading.whole, ..reading.clone() };
     let is_mean = plan.crew.is_crowd() && plan.test != Test::Lossy;
-    Ok(if is_mean { mean } else { reading })
+    // Or else nothing came in most of the spans.
+    Ok(if is_mean || reading.rate == 0.0 { mean } else { reading })
 }
 
 fn nothing_is_missing(tallies: &[Tally]) -> Result<()> {

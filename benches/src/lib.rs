@@ -4,10 +4,10 @@
 //! |---|---|
 //! | [`plan`] | what one run measures, as data |
 //! | [`rivals`] | who is measured, as data |
-//! | [`stream`], [`trip`], [`offered`], [`limits`] | how: throughput, round trips, latency at a given rate, the hardware's limits |
+//! | [`stream`], [`crowd`], [`trip`], [`offered`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, the hardware's limits |
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
-//! | [`stage`], [`control`], [`probe`] | one run: two pinned sides, the page they share, how far apart their cores are |
-//! | [`processes`] | a run from outside: its processes are started, awaited, and never survive |
+//! | [`stage`], [`control`], [`probe`] | one run: its pinned members, the page they share, how far apart their cores are |
+//! | [`processes`], [`quiet`] | a run from outside: its processes are started, awaited, and never survive; was anybody else busy? |
 //! | [`suite`], [`measurement`] | all runs, as data; and the loop that plays them in interleaved rounds |
 //! | [`summary`], [`table`], [`plot`] | what they say |
 //!
@@ -35,6 +35,7 @@ pub mod plan;
 pub mod plot;
 pub mod probe;
 pub mod processes;
+pub mod quiet;
 pub mod records;
 pub mod rivals;
 pub mod stage;

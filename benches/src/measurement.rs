@@ -2,6 +2,7 @@
 
 use crate::probe::State;
 use crate::processes;
+use crate::quiet::Accounts;
 use crate::suite::Group;
 use crate::summary::{Run, Section, sections};
 use anyhow::Result;
@@ -11,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A run in which the cores moved is tried again so often.
+/// A run in which the cores moved, or others were busy, is tried again so often.
 const TRIES: usize = 3;
 
 /// What was measured.
@@ -23,6 +24,19 @@ pub struct Findings {
     pub runs: u64,
     /// Those of them that do not count because the cores moved.
     pub moved: u64,
+    /// Those of them that do not count because others were busy.
+    pub disturbed: u64,
+}
+
+/// How long is measured, and under which conditions.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Everybody plays so often.
+    pub rounds: usize,
+    /// No other round than the first begins once a group's share of this is over.
+    pub time: Duration,
+    /// Runs during which other programs were busy do not count.
+    pub undisturbed: bool,
 }
 
 /// The error of a measurement that this signal ended.
@@ -38,25 +52,21 @@ impl core::fmt::Display for Interrupted {
 impl core::error::Error for Interrupted {}
 
 /// Measures all groups, one after the other, and calls `report` with the sections of each. The first round of a group is always
-/// played; no other round begins once the group's share of `time` is over. Standard error shows how far it is, if it is a
+/// played. Standard error shows how far it is, if it is a
 /// terminal, and which runs fail: they are left out.
 ///
 /// From here on SIGINT, SIGTERM and SIGHUP end a measurement instead of the process.
 ///
 /// # Errors
 /// [`Interrupted`]; or if signals cannot be caught. No process of a run is left then.
-pub fn measure(
-    groups: &[Group],
-    rounds: usize,
-    time: Duration,
-    mut report: impl FnMut(&[Section]),
-) -> Result<Findings> {
+pub fn measure(groups: &[Group], effort: Effort, mut report: impl FnMut(&[Section])) -> Result<Findings> {
+    let Effort { rounds, time, undisturbed } = effort;
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
     }
     let progress = progress(groups.iter().map(|group| group.plans.len() * rounds).sum());
-    let mut measurement = Measurement { signal, progress, runs: 0, moved: 0 };
+    let mut measurement = Measurement { signal, progress, undisturbed, runs: 0, moved: 0, disturbed: 0 };
     let end = Instant::now() + time;
     let mut all = Vec::new();
     for (index, group) in groups.iter().enumerate() {
@@ -69,7 +79,8 @@ pub fn measure(
         all.extend(sections);
     }
     measurement.progress.finish_and_clear();
-    Ok(Findings { sections: all, runs: measurement.runs, moved: measurement.moved })
+    let Measurement { runs, moved, disturbed, .. } = measurement;
+    Ok(Findings { sections: all, runs, moved, disturbed })
 }
 
 fn progress(runs: usize) -> ProgressBar {
@@ -81,8 +92,10 @@ struct Measurement {
     /// The signal that has arrived, or 0.
     signal: Arc<AtomicUsize>,
     progress: ProgressBar,
+    undisturbed: bool,
     runs: u64,
     moved: u64,
+    disturbed: u64,
 }
 
 impl Measurement {
@@ -99,18 +112,20 @@ impl Measurement {
         Ok(sections(group, &runs))
     }
 
-    /// One run: again if the cores moved, and none if it fails, or if it is too late for another round.
+    /// One run: again if the cores moved or others were busy, and none if it fails, or if it is too late for another round.
     fn run(&mut self, group: &Group, plan: usize, round: usize, until: Instant) -> Result<Option<Run>> {
         for _ in 0..TRIES {
             if round > 0 && Instant::now() >= until {
                 break;
             }
             self.runs += 1;
+            let accounts = if self.undisturbed { Accounts::now() } else { None };
             let outcome = processes::play(&group.plans[plan], self.runs, &|| self.interruption().is_some());
             if let Some(interrupted) = self.interruption() {
                 return Err(interrupted.into());
             }
             match outcome {
+                Ok(_) if accounts.is_some_and(|before| before.were_others_busy()) => self.disturbed += 1,
                 Ok(outcome) if State::between(outcome.before, outcome.after).is_some() => {
                     return Ok(Some(Run::new(group, plan, round, outcome)));
                 }

@@ -4,7 +4,7 @@
 
 use crate::failure::Failure;
 use crate::print;
-use ringshm_benches::measurement::{Findings, Interrupted, measure};
+use ringshm_benches::measurement::{Effort, Findings, Interrupted, measure};
 use ringshm_benches::suite::{self, Group};
 use ringshm_benches::{processes, table};
 use rustix::thread::sched_getaffinity;
@@ -46,7 +46,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let (rounds, time) = (usize::from(args.rounds), Duration::from_secs(args.seconds));
     let groups = suite::short(args.capacity as usize, rounds, time);
-    let findings = measure(&groups, rounds, time, |_| ()).map_err(|error| {
+    let effort = Effort { rounds, time, undisturbed: false };
+    let findings = measure(&groups, effort, |_| ()).map_err(|error| {
         if let Some(Interrupted(signal)) = error.downcast_ref() {
             // Everything is cleaned up: now the signal may have its way.
             let _ = signal_hook::low_level::emulate_default_handler(*signal);

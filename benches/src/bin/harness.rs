@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use ringshm_benches::measurement::{Findings, measure};
+use ringshm_benches::measurement::{Effort, Findings, measure};
 use ringshm_benches::suite::{self, Options};
 use ringshm_benches::{plot, processes, table};
 use std::path::PathBuf;
@@ -76,9 +76,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     processes::sweep_old();
     let rounds = arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 });
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 100 } else { 840 });
-    let Findings { sections, runs, moved } =
-        measure(&groups, rounds, Duration::from_secs(seconds), |sections| print!("{}", table::of(sections)))?;
-    println!("\n{runs} runs, {moved} of them discarded because the cores moved");
+    let effort = Effort { rounds, time: Duration::from_secs(seconds), undisturbed: true };
+    let Findings { sections, runs, moved, disturbed } =
+        measure(&groups, effort, |sections| print!("{}", table::of(sections)))?;
+    println!(
+        "\n{runs} runs, of which do not count: {moved} as the cores moved, {disturbed} as other programs were busy"
+    );
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_string_pretty(&sections)?)
             .with_context(|| format!("writing {}", path.display()))?;
