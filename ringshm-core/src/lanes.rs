@@ -217,8 +217,8 @@ impl Memory {
             presence.since.store(since, Relaxed);
             // Relaxed: only the holder of the lock writes it, and the lock was taken with TAKEOVER.
             let word = presence.state.load(Relaxed);
-            // Relaxed: `Live` promises nothing; the peer asks the lock.
-            presence.state.store(next_generation(word), Relaxed);
+            // DEATH: whoever sees `Live` finds the lock taken.
+            presence.state.store(next_generation(word), Release);
             crash::point("lanes.live");
             return Ok(lane);
         }
@@ -269,8 +269,8 @@ impl Memory {
     /// state, and a successor takes the lock before it does, so the same word twice with a free lock between is a death.
     pub(crate) fn proven_dead(&self, lane: usize) -> Option<u32> {
         let presence = self.presence(lane);
-        // Relaxed: compared below.
-        let before = presence.state.load(Relaxed);
+        // DEATH: an owner that is seen live has its lock, as far as the probe can tell.
+        let before = presence.state.load(Acquire);
         if !matches!(state_of(before), State::Live | State::Evicted) || self.locks.is_held(lane) {
             return None;
         }

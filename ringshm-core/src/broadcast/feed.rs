@@ -225,10 +225,11 @@ impl Feed {
         let inherited = if inherited <= self.capacity { inherited } else { 0 };
         let units = units.max(self.step).max(inherited);
         let own = self.member.own();
-        // Relaxed: the fences below order it.
-        own.reach.store(self.tail.wrapping_add(units), Relaxed);
+        // PUBLISH: the cursor, to a reader that compares the reach with it. The fence below does the rest.
+        own.reach.store(self.tail.wrapping_add(units), Release);
         crash::point("broadcast.reached");
         // JOIN: a reader whose gate the look below misses sees the reach.
+        // LAP: who reads anything that is written from now on sees it too, or the eviction that led to this look.
         fence(SeqCst);
         let slowest = self.furthest_behind();
         let behind = slowest.map_or(0, |gate| self.tail.wrapping_sub(gate.position));
@@ -236,18 +237,17 @@ impl Feed {
         self.limit = self.tail.wrapping_add(units.min(room));
         self.is_gated = room < units;
         if self.is_gated {
-            // Relaxed: lossy readers may read on for longer; gates hold from here on, so joining readers lose nothing by it.
-            own.reach.store(self.limit, Relaxed);
+            // Lossy readers may read on for longer; gates hold from here on, so joining readers lose nothing by it.
+            // PUBLISH: as above.
+            own.reach.store(self.limit, Release);
         }
-        // LAP: the reach, and any eviction, before what is written from now on.
-        fence(Release);
         slowest
     }
 
     fn furthest_behind(&self) -> Option<Gate> {
         let memory = self.member.memory();
         let lanes = memory.lanes_of(Role::Consumer);
-        // JOIN, Relaxed: the fence before it orders it.
+        // Relaxed: JOIN's fence before it orders it.
         let mut joined = self.member.own().joined.load(Relaxed);
         let mut slowest: Option<Gate> = None;
         while joined != 0 {
@@ -258,11 +258,13 @@ impl Feed {
             }
             let lane = memory.lane(lanes.start + index);
             // CLOSE: a reader that has left is done with all its reads.
+            // weaken: unmodelled, because in the model no load takes the value of a store that comes after it.
             let word = lane.presence.state.load(Acquire);
             if !gates(word) || self.dead[index] == word {
                 continue;
             }
             // RELEASE: the reader is done with everything before its gate, so it may be overwritten.
+            // weaken: unmodelled, because in the model no load takes the value of a store that comes after it.
             let position = lane.cursor.load(Acquire);
             let is_ahead = position.wrapping_sub(self.tail).wrapping_sub(1) < u64::MAX / 2;
             let is_behind_slowest = slowest

@@ -129,8 +129,8 @@ impl private::Seat for Lossless {
         crash::point("broadcast.joined");
         // JOIN: the gate, and the lane itself, before the look at the reach.
         fence(SeqCst);
-        // JOIN: how far the producer may get before a look that sees the gate.
-        feed.reach.load(Relaxed).wrapping_sub(capacity)
+        // JOIN: how far the producer may get before a look that sees the gate. PUBLISH: the cursor from before that reach.
+        feed.reach.load(Acquire).wrapping_sub(capacity)
     }
 
     #[inline(always)]
@@ -144,6 +144,7 @@ impl private::Seat for Lossless {
     fn release(&self, feed: &Lane, position: u64) {
         crash::point("broadcast.read");
         // RELEASE: all reads before the gate are done when the producer loads it.
+        // weaken: unmodelled, because in the model no load takes the value of a store that comes after it.
         self.member.own().cursor.store(position, Release);
         crash::point("broadcast.released");
         feed.presence.bell.ring(self.member.light());
@@ -188,8 +189,8 @@ impl private::Seat for Lossy {
     }
 
     fn settle(&self, feed: &Lane, _position: u64, capacity: u64) -> u64 {
-        // Relaxed: a first guess, which LAP corrects.
-        feed.reach.load(Relaxed).wrapping_sub(capacity)
+        // PUBLISH: the cursor from before that reach.
+        feed.reach.load(Acquire).wrapping_sub(capacity)
     }
 
     #[inline(always)]

@@ -96,14 +96,14 @@ impl<S: Seat> View<S> {
 
     /// What there is to read now, if only a reach of `reach` was announced.
     pub(crate) fn sight(&self) -> Result<Sight, Fault> {
-        // Relaxed: a guess, for those who check what they read afterwards or have set their gate before.
-        let reach = self.feed().reach.load(Relaxed);
+        // PUBLISH: the cursor from before that reach.
+        let reach = self.feed().reach.load(Acquire);
         self.sight_from(reach.wrapping_sub(self.capacity))
     }
 
     /// As [`sight`](Self::sight), when everything from `oldest` on is known to be there.
     fn sight_from(&self, oldest: u64) -> Result<Sight, Fault> {
-        // PUBLISH: as in every later look. Later than the reach, so not further behind it than the capacity.
+        // PUBLISH: as in every later look. Seen after the reach, so not further behind it than the capacity.
         let cursor = self.feed().cursor.load(Acquire);
         let back = cursor.wrapping_sub(oldest);
         if back > u64::MAX / 2 || !is_whole(cursor, self.unit) {
