@@ -1,8 +1,9 @@
 //! Named places where a process may be killed, for the tests that do so.
 //!
-//! Without the feature `crash-points` a point is nothing at all. With it, two environment variables act:
+//! Without the feature `crash-points` a point is nothing at all. With it, three environment variables act:
 //!
 //! - `RINGSHM_CRASH_AT=name` or `name:n`: the process raises SIGKILL when it comes to that point for the n-th time.
+//! - `RINGSHM_STOP_AT=name` or `name:n`: the same with SIGSTOP.
 //! - `RINGSHM_CRASH_LOG=path`: the name of every point is appended to that file the first time it is reached, so that a
 //!   test can learn which points a scenario passes, and then kill at each of them.
 
@@ -20,22 +21,26 @@ mod armed {
     use std::io::Write as _;
     use std::sync::{LazyLock, Mutex, PoisonError};
 
+    use rustix::process::Signal;
+
     struct Plan {
-        kill: Option<(String, u64)>,
+        signals: Vec<(Signal, String, u64)>,
         log: Option<std::fs::File>,
         visits: HashMap<&'static str, u64>,
     }
 
     static PLAN: LazyLock<Mutex<Plan>> = LazyLock::new(|| {
-        let kill = std::env::var("RINGSHM_CRASH_AT").ok().map(|at| {
+        let plan = |signal, variable: &str| {
+            let at = std::env::var(variable).ok()?;
             let (name, count) = at.split_once(':').unwrap_or((&at, "1"));
-            (name.to_owned(), count.parse().expect("RINGSHM_CRASH_AT is name or name:n"))
-        });
+            Some((signal, name.to_owned(), count.parse().expect("the variable says name or name:n")))
+        };
+        let plans = [plan(Signal::KILL, "RINGSHM_CRASH_AT"), plan(Signal::STOP, "RINGSHM_STOP_AT")];
         let log = std::env::var_os("RINGSHM_CRASH_LOG").map(|path| {
             let mut options = std::fs::File::options();
             options.create(true).append(true).open(path).expect("RINGSHM_CRASH_LOG can be written")
         });
-        Mutex::new(Plan { kill, log, visits: HashMap::new() })
+        Mutex::new(Plan { signals: plans.into_iter().flatten().collect(), log, visits: HashMap::new() })
     });
 
     /// Marks a crash point. Names read `file.step`.
@@ -49,13 +54,11 @@ mod armed {
         {
             writeln!(log, "{name}").expect("RINGSHM_CRASH_LOG can be written");
         }
-        if plan.kill.as_ref().is_some_and(|(at, count)| at == name && *count == visits) {
+        let planned = plan.signals.iter().find(|(_, at, count)| at == name && *count == visits);
+        if let Some(signal) = planned.map(|(signal, ..)| *signal) {
             let me = rustix::process::getpid();
-            rustix::process::kill_process(me, rustix::process::Signal::KILL).expect("a process may kill itself");
-            // The signal is delivered on the way out of the system call; nothing after this line runs.
-            loop {
-                std::thread::park();
-            }
+            // It is delivered on the way out of the system call: nothing after this line runs, or not before the process goes on.
+            rustix::process::kill_process(me, signal).expect("a process may signal itself");
         }
     }
 }

@@ -1,0 +1,203 @@
+//! The participants of one ring, seen from outside, and the messages that went through their hands.
+
+use crate::support::{Folder, Kind, Parcel, Place, Received, Stop};
+use crate::worker::{END, LOG, REDELIVERED, WORKER, is_end, joined};
+use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long survivors may take before they are said to hang.
+pub(crate) const HANG: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Producer,
+    Consumer,
+}
+
+impl Role {
+    pub(crate) const BOTH: [Self; 2] = [Self::Producer, Self::Consumer];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// How a participant was, or is to be, treated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Orders {
+    /// The messages after which it leaves.
+    pub(crate) turns: Option<u64>,
+    /// Environment variables of its own.
+    pub(crate) variables: Vec<(&'static str, String)>,
+}
+
+/// A participant.
+pub(crate) struct Worker {
+    child: Child,
+    pub(crate) role: Role,
+    pub(crate) id: u64,
+    pub(crate) was_killed: bool,
+    /// Whether it is still to be waited for.
+    pub(crate) is_there: bool,
+}
+
+/// A ring, its participants, and those that were.
+pub(crate) struct Crew {
+    pub(crate) place: Place,
+    pub(crate) folder: Folder,
+    pub(crate) workers: Vec<Worker>,
+    /// What was left in the ring at the end, and came out of it then.
+    pub(crate) remains: Vec<u64>,
+}
+
+impl Crew {
+    pub(crate) fn of(kind: Kind, capacity: u64, origin: u64) -> Self {
+        let folder = Folder::for_leftovers();
+        let place =
+            Place { kind, folder: folder.path().to_owned(), name: "storm".to_owned(), capacity, origin };
+        Self { place, folder, workers: Vec::new(), remains: Vec::new() }
+    }
+
+    /// How many participants of a role are normal.
+    pub(crate) fn strength(&self, role: Role) -> usize {
+        let has_many = match role {
+            Role::Producer => self.place.kind.has_many_sources(),
+            Role::Consumer => self.place.kind.has_many_sinks(),
+        };
+        if has_many { 2 } else { 1 }
+    }
+
+    pub(crate) fn log_of(&self, id: u64) -> PathBuf {
+        self.folder.path().join(format!("log-{id}"))
+    }
+
+    fn end(&self) -> PathBuf {
+        self.folder.path().join("end")
+    }
+
+    /// Starts a participant, and returns its index.
+    pub(crate) fn start(&mut self, role: Role, orders: &Orders) -> usize {
+        let id = self.workers.len() as u64 + 1;
+        let turns = orders.turns.unwrap_or(u64::from(u32::MAX));
+        let mut command = Command::new(std::env::current_exe().expect("a program knows its path"));
+        command.env(WORKER, format!("{} {id} {turns} {}", role.word(), self.place.words()));
+        command.env(LOG, self.log_of(id)).env(END, self.end()).envs(orders.variables.iter().cloned());
+        command.stdin(Stdio::null());
+        let child = command.spawn().expect("this program can start itself");
+        self.workers.push(Worker { child, role, id, was_killed: false, is_there: true });
+        self.workers.len() - 1
+    }
+
+    /// Starts who is missing of a role.
+    pub(crate) fn fill(&mut self, role: Role) {
+        while self.present(role).len() < self.strength(role) {
+            self.start(role, &Orders::default());
+        }
+    }
+
+    /// The indices of those that are there.
+    pub(crate) fn present(&self, role: Role) -> Vec<usize> {
+        let is_present = |worker: &Worker| worker.is_there && worker.role == role;
+        (0..self.workers.len()).filter(|index| is_present(&self.workers[*index])).collect()
+    }
+
+    /// Messages that the consumers have written down.
+    pub(crate) fn received(&self) -> u64 {
+        let consumers = self.workers.iter().filter(|worker| worker.role == Role::Consumer);
+        let bytes = consumers.map(|worker| std::fs::metadata(self.log_of(worker.id)).map_or(0, |log| log.len()));
+        bytes.sum::<u64>() / 8
+    }
+
+    /// Waits until more messages have been received than could have been in the ring at this moment.
+    pub(crate) fn moves(&self, what: &str) -> Duration {
+        let (start, received) = (Instant::now(), self.received());
+        let wanted = received + (self.place.capacity + 2) * self.strength(Role::Consumer) as u64;
+        while self.received() < wanted {
+            assert!(start.elapsed() < HANG, "{what}: the survivors hang");
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        start.elapsed()
+    }
+
+    /// Whether a worker has ended. Notes whether it was killed, and fails if it ended in another way than it should.
+    pub(crate) fn has_ended(&mut self, index: usize) -> bool {
+        let worker = &mut self.workers[index];
+        if !worker.is_there {
+            return true;
+        }
+        let Some(status) = worker.child.try_wait().expect("it is a child") else { return false };
+        worker.is_there = false;
+        worker.was_killed = status.signal() == Some(9);
+        assert!(worker.was_killed || status.success(), "{:?} {}: {status}", worker.role, worker.id);
+        true
+    }
+
+    /// Waits for a worker's end.
+    pub(crate) fn await_end(&mut self, index: usize, patience: Duration) -> bool {
+        let start = Instant::now();
+        while !self.has_ended(index) {
+            if start.elapsed() > patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        true
+    }
+
+    pub(crate) fn signal(&self, index: usize, signal: Signal) {
+        kill_process(Pid::from_child(&self.workers[index].child), signal).expect("nobody has waited for it");
+    }
+
+    pub(crate) fn pid(&self, index: usize) -> u32 {
+        self.workers[index].child.id()
+    }
+
+    /// Kills a worker. It is waited for later: the survivors have to do with what the kernel does by itself.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.signal(index, Signal::KILL);
+    }
+
+    /// Ends everybody in good order, and takes what is left out of the ring.
+    pub(crate) fn finish(&mut self) {
+        std::fs::write(self.end(), "").expect("the folder can be written");
+        for index in self.present(Role::Producer) {
+            assert!(self.await_end(index, HANG), "a producer hangs at the end");
+        }
+        let mut source = joined(|| self.place.source());
+        let ends = if self.place.kind.gives_all_to_all() { 1 } else { self.present(Role::Consumer).len() as u64 };
+        for end in 0..ends {
+            source.send_by(Parcel::of(end), HANG).unwrap_or_else(|stop| panic!("the ring is stuck at the end: {stop:?}"));
+        }
+        for index in self.present(Role::Consumer) {
+            assert!(self.await_end(index, HANG), "a consumer hangs at the end");
+        }
+        if !self.place.kind.gives_all_to_all() {
+            let mut sink = joined(|| self.place.sink());
+            loop {
+                match sink.recv_by(Duration::from_millis(30)) {
+                    Ok(Received { parcel, redelivered }) if !is_end(parcel.number()) => {
+                        self.remains.push(parcel.number() | if redelivered { REDELIVERED } else { 0 });
+                    }
+                    Ok(_) => {}
+                    Err(Stop::Timeout) => break,
+                    Err(stop) => panic!("at the end: {stop:?}"),
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for worker in self.workers.iter_mut().filter(|worker| worker.is_there) {
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A participant of the storm, seen from inside: it takes part in a ring until it is killed, or told to end, and writes down
+//! what it has done.
+
+use crate::support::{PATIENCE, Parcel, Place, Received, Stop, die_with_parent};
+use ringshm::OpenError;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The environment variable that makes a copy of this program a participant: `ROLE ID TURNS` and the words of its ring.
+pub(crate) const WORKER: &str = "RINGSHM_STORM_WORKER";
+/// The environment variable with the file that it writes to: a number for each message, 8 bytes.
+pub(crate) const LOG: &str = "RINGSHM_STORM_LOG";
+/// The environment variable with the file whose existence ends producers.
+pub(crate) const END: &str = "RINGSHM_STORM_END";
+/// Beside the number of a message: a consumer that died may have had it.
+pub(crate) const REDELIVERED: u64 = 1 << 63;
+/// The most messages of a producer that are sent together.
+pub(crate) const BATCH: u64 = 3;
+
+/// The number of a producer's message.
+pub(crate) fn number(producer: u64, index: u64) -> u64 {
+    producer << 32 | index
+}
+
+/// What tells one consumer to end: no producer has the number 0.
+pub(crate) fn is_end(number: u64) -> bool {
+    number >> 32 == 0
+}
+
+/// Takes a role, as soon as its dead owner is out of the way.
+pub(crate) fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
+    let start = Instant::now();
+    loop {
+        match open() {
+            Ok(handle) => return handle,
+            Err(OpenError::RoleTaken { .. } | OpenError::Busy { .. }) if start.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("joining: {error}"),
+        }
+    }
+}
+
+/// Everything that one message needs to survive this process: the file is the kernel's.
+struct Log(File);
+
+impl Log {
+    fn write(&mut self, numbers: impl Iterator<Item = u64>) {
+        let bytes: Vec<u8> = numbers.flat_map(u64::to_ne_bytes).collect();
+        self.0.write_all(&bytes).expect("the log can be written");
+    }
+}
+
+pub(crate) fn run(words: &str) -> ! {
+    die_with_parent();
+    let words: Vec<&str> = words.split(' ').collect();
+    let [role, id, turns, place @ ..] = &words[..] else { panic!("a role, a number, turns and a ring: {words:?}") };
+    let (id, turns): (u64, u64) = (id.parse().expect("a number"), turns.parse().expect("a number"));
+    let place = Place::from_words(place);
+    let log = std::env::var_os(LOG).expect("a log");
+    let log = Log(File::options().create(true).append(true).open(log).expect("the log can be made"));
+    match *role {
+        "producer" => send(&place, id, turns, log),
+        "consumer" => receive(&place, turns, log),
+        _ => panic!("not a role: {role}"),
+    }
+    std::process::exit(0)
+}
+
+/// Sends one by one and in batches, waiting and not, so that every path is taken.
+fn send(place: &Place, id: u64, turns: u64, mut log: Log) {
+    let end = PathBuf::from(std::env::var_os(END).expect("a file to look for"));
+    let mut source = joined(|| place.source());
+    let mut next = 0;
+    while next < turns && !(next % 8 == 0 && end.exists()) {
+        let sent = if next % 5 < 2 {
+            let parcels: [Parcel; BATCH as usize] = core::array::from_fn(|index| Parcel::of(number(id, next + index as u64)));
+            source.try_send_slice(&parcels).map(|count| count as u64)
+        } else {
+            source.send_by(Parcel::of(number(id, next)), std::time::Duration::from_millis(20)).map(|()| 1)
+        };
+        match sent {
+            Ok(count) => {
+                log.write((next..next + count).map(|index| number(id, index)));
+                next += count;
+            }
+            Err(Stop::NotReady | Stop::Timeout | Stop::Stalled) if end.exists() => break,
+            Err(Stop::NotReady | Stop::Timeout | Stop::Stalled) => std::thread::yield_now(),
+            Err(stop) => panic!("sending: {stop:?}"),
+        }
+    }
+    source.detach();
+}
+
+/// Receives message by message, and releases each only when it is written down.
+fn receive(place: &Place, turns: u64, mut log: Log) {
+    let mut sink = joined(|| place.sink());
+    let mut is_over = false;
+    for _ in 0..turns {
+        let received = sink.recv_held(&mut |Received { parcel, redelivered }| {
+            let number = parcel.number();
+            is_over = is_end(number);
+            if !is_over {
+                log.write([number | if redelivered { REDELIVERED } else { 0 }].into_iter());
+            }
+        });
+        received.unwrap_or_else(|stop| panic!("receiving: {stop:?}"));
+        if is_over {
+            break;
+        }
+    }
+    sink.detach();
+}
