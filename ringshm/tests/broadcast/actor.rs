@@ -3,17 +3,17 @@
 //! | command | report |
 //! |---|---|
 //! | `b-producer KIND OPTION…`, `b-consumer …`, `b-reader …` | `open N`: messages sent so far, or the number of the next to be received; or the error |
-//! | `b-send TO` | `begin`, then `sent TO`: sends the messages up to that number |
+//! | `b-send TO [ack]` | `begin`, then `sent TO`: sends the messages up to that number; with `ack` also `did N` after each |
 //! | `b-fill TIMES` | sends until there is no room, and then tries as many times more, a millisecond each; how many were sent |
-//! | `b-recv TO`, `b-drain` | `begin`, then `received N missed M`, and why it ended |
+//! | `b-recv TO [ack]`, `b-drain` | `begin`, then `received N missed M`, and why it ended |
 //! | `b-feed FILE`, `b-save FILE` | the same with the lines of a file |
 //! | `b-drawl` | `begin`, `begun` after the first message, then as `b-drain`, slowly |
 //! | `b-evictions` | the process that was evicted last, and how many were |
 //! | `b-maps` | the mappings of the ring: rights, offset, length |
 //! | `b-poke` | none: it writes into the ring, wherever it may not |
-//! | `b-close` | `ok` |
+//! | `b-close`, `b-detach` | `ok` |
 //! | `l-writer`, `l-reader OPTION…` | `open N`: values written or read so far |
-//! | `l-write TO`, `l-read`, `l-wait`, `l-follow TIMES` | what was written, the newest value, the next one, `followed` |
+//! | `l-write TO [ack]`, `l-read`, `l-wait`, `l-until N`, `l-follow TIMES` | what was written, the newest value, the next one, the last, `followed` |
 //!
 //! KIND is `slots` or `records`. Options: `capacity=N`, `any` (capacity), `start=oldest|newest|N`, `evict=MS`, `await`, `park`, `spin`.
 
@@ -122,6 +122,12 @@ impl Receives {
     }
 }
 
+fn acknowledge(how: &[&str], number: u64) {
+    if how == ["ack"] {
+        report(&format!("did {number}"));
+    }
+}
+
 fn number(word: &str) -> u64 {
     word.parse().expect("a number")
 }
@@ -168,10 +174,13 @@ impl Actor {
         Some(match *words {
             ["b-producer", kind, ref options @ ..] => self.open_producer(kind, options),
             ["b-consumer" | "b-reader", kind, ref options @ ..] => self.open_receiver(words[0], kind, options),
-            ["b-send", to] => {
+            ["b-send", to, ref how @ ..] => {
                 report("begin");
                 let producer = self.producer.as_mut().expect("opened as a producer");
-                (producer.sent()..number(to)).for_each(|n| producer.send(n));
+                for n in producer.sent()..number(to) {
+                    producer.send(n);
+                    acknowledge(how, n);
+                }
                 format!("sent {to}")
             }
             ["b-fill", times] => {
@@ -184,8 +193,8 @@ impl Actor {
                 }
                 producer.sent().to_string()
             }
-            ["b-recv", to] => self.receive(Some(number(to))),
-            ["b-drain"] => self.receive(None),
+            ["b-recv", to, ref how @ ..] => self.receive(Some(number(to)), how),
+            ["b-drain"] => self.receive(None, &[]),
             ["b-feed", file] => self.feed(file),
             ["b-save", file] => self.save(file),
             ["b-drawl"] => self.drawl(),
@@ -199,6 +208,20 @@ impl Actor {
                 self.producer = None;
                 "ok".to_owned()
             }
+            ["b-detach"] => {
+                match self.producer.take() {
+                    Some(Produces::Slots(producer)) => producer.detach(),
+                    Some(Produces::Records(producer)) => producer.detach(),
+                    None => {}
+                }
+                match self.receiver.take() {
+                    Some(Receives::SlotsLossless(consumer)) => consumer.detach(),
+                    Some(Receives::RecordsLossless(consumer)) => consumer.detach(),
+                    Some(Receives::SlotsLossy(_) | Receives::RecordsLossy(_)) | None => {}
+                }
+                self.writer.take().into_iter().for_each(latest::Writer::detach);
+                "ok".to_owned()
+            }
             ["l-writer", ref options @ ..] => {
                 let writer = choose(ringshm::latest::<Value>(NAME), options).producer().expect("a register");
                 format!("open {}", self.writer.insert(writer).written())
@@ -207,13 +230,26 @@ impl Actor {
                 let reader = choose(ringshm::latest::<Value>(NAME), options).reader().expect("a register");
                 format!("open {}", self.reader.insert(reader).position())
             }
-            ["l-write", to] => {
+            ["l-write", to, ref how @ ..] => {
                 let writer = self.writer.as_mut().expect("opened as a writer");
-                (writer.written() + 1..=number(to)).for_each(|n| writer.write([n; 9]).expect("not forked"));
+                for n in writer.written() + 1..=number(to) {
+                    writer.write([n; 9]).expect("not forked");
+                    acknowledge(how, n - 1);
+                }
                 format!("wrote {to}")
             }
             ["l-read"] => format!("{:?}", whole(self.reader().read())),
             ["l-wait"] => format!("{:?}", whole(self.reader().next_change())),
+            ["l-until", to] => {
+                report("begin");
+                let mut last = 0;
+                while last < number(to) {
+                    let value = whole(self.reader().next_change()).expect("the writer writes");
+                    assert!(value > last, "{value} after {last}");
+                    last = value;
+                }
+                format!("Some({last})")
+            }
             ["l-follow", times] => {
                 let mut last = 0;
                 for _ in 0..number(times) {
@@ -295,10 +331,11 @@ impl Actor {
         format!("received {received} missed {missed}")
     }
 
-    fn receive(&mut self, to: Option<u64>) -> String {
+    fn receive(&mut self, to: Option<u64>, how: &[&str]) -> String {
         report("begin");
         self.follow(to, |receiver, number, bytes| {
             assert!(receiver.expected(number) == bytes, "message {number} is another one, or torn");
+            acknowledge(how, number);
         })
     }
 

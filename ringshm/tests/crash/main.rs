@@ -7,6 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../broadcast/actor.rs"]
+#[allow(dead_code, reason = "what readers do elsewhere")]
+mod actor;
+mod broadcast;
 mod gate;
 mod scenarios;
 mod victim;
@@ -20,7 +24,8 @@ use victim::{Plan, Victim};
 /// Not a test: what a child process does. See [`support`].
 #[test]
 fn child() {
-    support::play(|_| None);
+    let actor = std::cell::RefCell::new(actor::Actor::default());
+    support::play(|words| actor.borrow_mut().obey(words));
 }
 
 /// Where the ring of a scenario may be.
@@ -66,6 +71,11 @@ scenarios! {
     a_remover_dies_while_others_use_the_ring: Places::Named;
     a_remover_dies_before_the_next_users_come: Places::Named;
     a_remover_dies_before_the_next_remover_comes: Places::Named;
+    a_producer_dies_broadcasting: Places::Named;
+    a_lossless_reader_dies: Places::Named;
+    a_lossy_reader_dies: Places::Named;
+    an_evicting_producer_dies: Places::Named;
+    the_writer_of_a_register_dies: Places::Named;
 }
 
 /// The later visits to a crash point at which a victim is killed, when the ring has been full, or empty, or has wrapped.

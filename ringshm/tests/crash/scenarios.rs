@@ -4,6 +4,11 @@ use crate::support::{Process, Ring, until};
 use crate::victim::Victim;
 use ringshm::Peer;
 
+pub(crate) use crate::broadcast::{
+    a_lossless_reader_dies, a_lossy_reader_dies, a_producer_dies_broadcasting, an_evicting_producer_dies,
+    the_writer_of_a_register_dies,
+};
+
 pub(crate) type Scenario = fn(&Ring, &mut Victim);
 
 /// Two processes send and receive the messages from `sent` and `received` on to `last`, close the ring, and it is gone.
