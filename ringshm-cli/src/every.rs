@@ -57,7 +57,8 @@ impl Beat {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a number of seconds from the command line.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "it must be a number of seconds from 0.01 to 86400".to_owned();
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
     if (0.01..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }

@@ -128,7 +128,7 @@ fn why(verdict: Verdict) -> String {
         }
         Verdict::Undelivered { messages: None } => "nobody takes part, and messages wait to be received".to_owned(),
         Verdict::NeverReceived => "nobody takes part, and no consumer has ever come".to_owned(),
-        Verdict::Unfinished => "nobody takes part, and another producer is to go on".to_owned(),
+        Verdict::Unfinished => "nobody takes part, and a producer is still to come".to_owned(),
         Verdict::InUse { pid: Some(pid) } => format!("process {pid} takes part"),
         Verdict::InUse { pid: None } => "a process is making it, or uses it under another name".to_owned(),
         Verdict::Unknown => "this file system cannot tell whether a process has it open".to_owned(),

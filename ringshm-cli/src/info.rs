@@ -59,7 +59,9 @@ fn table(ring: &Ring) -> Table {
         format!("{} messages, {} {} ({share:.1} %)", count(ring.queued), size::grouped(ring.used), ring.unit),
     );
     side(&mut table, "producer", "sent", ring.unit, &ring.producer);
-    side(&mut table, "consumer", "received", ring.unit, &ring.consumer);
+    // Of a ring whose records are everybody's, the consumer that is furthest behind has received that much.
+    let verb = if ring.is_for_all() { "received by all" } else { "received" };
+    side(&mut table, "consumer", verb, ring.unit, &ring.consumer);
     table
 }
 
@@ -69,7 +71,10 @@ fn side(table: &mut Table, role: &str, verb: &str, unit: &str, side: &Side) {
     if let Some(since) = side.since {
         row("last joined", format!("{} ago, as owner {}", size::age(view::seconds_since(since)), side.generation));
     }
-    row(verb, format!("{} messages, {} {unit}", count(side.messages), size::grouped(side.units)));
+    // Nobody is nobody's last.
+    if side.live > 0 || verb != "received by all" {
+        row(verb, format!("{} messages, {} {unit}", count(side.messages), size::grouped(side.units)));
+    }
     if side.state == "live" {
         row("asleep", if side.asleep { "yes" } else { "no" }.to_owned());
     }

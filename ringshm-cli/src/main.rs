@@ -3,6 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `send`, `recv`, `ls`, `info`, `stat`, `top`, `gc`, `rm`, `doctor`, `demo`, `bench` | one command each |
+//! | `ring` | the choice of a ring for `send` and `recv` |
+//! | `sink`, `source` | all rings behind one face, to send into and to receive from |
 //! | `framing` | how records lie in a byte stream |
 //! | `input` | a byte stream that is cut into records without copying |
 //! | `view`, `lane` | what is shown of a ring, and of those who take part in it, as text and as JSON |
@@ -26,9 +28,12 @@ mod ls;
 mod print;
 mod process;
 mod recv;
+mod ring;
 mod rm;
 mod send;
+mod sink;
 mod size;
+mod source;
 mod stat;
 mod top;
 mod view;

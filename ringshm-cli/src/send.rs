@@ -6,37 +6,17 @@
 use crate::failure::Failure;
 use crate::framing::{Cut, Framing, FramingArgs};
 use crate::input::Input;
+use crate::ring::{Kind, RingArgs};
+use crate::sink::Sink;
 use crate::size;
-use clap::ValueEnum;
-use ringshm::{Directory, OnDeath, RecordProducer, SendError, Wait};
+use crate::source::Value;
+use ringshm::broadcast::{Eviction, OnSlowReader};
+use ringshm::{Directory, OnDeath};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::time::Instant;
-
-/// How to wait for the other side.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum WaitArg {
-    /// Look all the time: fastest, takes a core
-    Spin,
-    /// Look for a while, then let others run between looks
-    Yield,
-    /// Sleep at once
-    Park,
-}
-
-impl WaitArg {
-    /// The library's strategy; its default without an argument.
-    pub(crate) fn strategy(argument: Option<Self>) -> Wait {
-        match argument {
-            Some(Self::Spin) => Wait::Spin,
-            Some(Self::Yield) => Wait::SpinThenYield(Wait::BUDGET),
-            Some(Self::Park) => Wait::Park,
-            None => Wait::default(),
-        }
-    }
-}
+use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -45,42 +25,71 @@ pub(crate) struct Args {
     /// What to send [default: standard input]
     file: Option<PathBuf>,
     #[command(flatten)]
+    ring: RingArgs,
+    #[command(flatten)]
     framing: FramingArgs,
-    /// The size of a new ring, such as 64KiB; if both sides give one, it must be the same [default: 4MiB]
-    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
-    capacity: Option<u64>,
-    /// How to wait for room [default: look for 50 µs, then sleep]
-    #[arg(long, value_name = "HOW")]
-    wait: Option<WaitArg>,
     /// Leave the first N records of the input out
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     skip: u64,
     /// Leave out as many records as were ever sent into this ring: go on where a killed `send` stopped
     #[arg(long, conflicts_with = "skip")]
     resume: bool,
+    /// With --ring broadcast: go on without a receiver that has not moved for so long, instead of waiting for it
+    #[arg(long, value_name = "SECONDS", value_parser = crate::every::seconds)]
+    evict_after: Option<Duration>,
+    /// Leave the ring to a later send at the end of the input, instead of closing it: a value of --ring latest stays to be read
+    #[arg(long)]
+    keep: bool,
     /// Print a summary to standard error at the end
     #[arg(long)]
     stats: bool,
 }
 
+impl Args {
+    fn sink(&self, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {
+        self.ring.check()?;
+        self.ring.refuse(self.resume, "--resume", &[Kind::Spsc, Kind::Broadcast])?;
+        self.ring.refuse(self.evict_after.is_some(), "--evict-after", &[Kind::Broadcast])?;
+        let (name, on_death) = (self.name.as_str(), OnDeath::AwaitSuccessor);
+        Ok(match self.ring.kind {
+            Kind::Spsc => Box::new(self.ring.describe(ringshm::spsc::<[u8]>(name), directory, on_death).producer()?),
+            Kind::Mpmc => Box::new(self.ring.mpmc(name, directory, on_death).producer()?),
+            Kind::Broadcast => {
+                let builder = self.ring.describe(ringshm::broadcast::<[u8]>(name), directory, on_death);
+                let policy = self.evict_after.map_or(OnSlowReader::Wait, |after| OnSlowReader::Evict { after });
+                let mut producer = builder.on_slow_reader(policy).producer()?;
+                producer.on_eviction(tell);
+                Box::new(producer)
+            }
+            Kind::Latest => {
+                Box::new(self.ring.describe(ringshm::latest::<Value>(name), directory, on_death).producer()?)
+            }
+        })
+    }
+}
+
+fn tell(eviction: Eviction) {
+    let Eviction { lane, pid, lag } = eviction;
+    let lag = size::bytes(lag);
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(io::stderr(), "ringshm: going on without process {pid} (lane {lane}), which is {lag} behind");
+}
+
 pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
     let framing = args.framing.cutting()?;
     let file = open(args.file.as_ref())?;
-    let mut builder = ringshm::spsc::<[u8]>(&args.name)
-        .directory(directory.path())
-        .wait(WaitArg::strategy(args.wait))
-        .on_death(OnDeath::AwaitSuccessor);
-    if let Some(capacity) = args.capacity {
-        builder = builder.capacity(capacity);
-    }
-    let producer = builder.producer()?;
-    let skip = if args.resume { producer.sent() } else { args.skip };
-    let mut sending = Sending { producer, input: Input::new(file, framing), framing, skip, index: 0, bytes: 0 };
+    let sink = args.sink(directory)?;
+    let skip = if args.resume { sink.sent().unwrap_or(0) } else { args.skip };
+    let mut sending = Sending { sink, input: Input::new(file, framing), framing, skip, index: 0, bytes: 0 };
     let begun = Instant::now();
     match sending.everything() {
         Ok(()) => {
             let (sent, bytes) = (sending.index - skip, sending.bytes);
-            drop(sending);
+            if args.keep {
+                sending.sink.leave();
+            } else {
+                drop(sending.sink);
+            }
             if args.stats {
                 summary("sent", sent, bytes, begun);
             }
@@ -88,7 +97,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
         }
         Err(failure) => {
             // Not closed: see above.
-            std::mem::forget(sending.producer);
+            std::mem::forget(sending.sink);
             Err(failure)
         }
     }
@@ -123,7 +132,7 @@ pub(crate) fn summary(verb: &str, records: u64, bytes: u64, begun: Instant) {
 const BATCH: usize = 256;
 
 struct Sending {
-    producer: RecordProducer,
+    sink: Box<dyn Sink>,
     input: Input,
     framing: Framing,
     /// Records at the beginning of the input that are left out.
@@ -149,7 +158,7 @@ impl Sending {
     /// Sends all whole records that were read. `Some`: more may come, and so many bytes need not be searched again. `None`:
     /// that was the end.
     fn everything_read(&mut self) -> Result<Option<usize>, Failure> {
-        let max = self.producer.max_message();
+        let max = self.sink.max_message();
         loop {
             let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
             let (mut count, mut ahead, mut bytes) = (0, 0, 0);
@@ -171,9 +180,8 @@ impl Sending {
                     other => break Some(other),
                 }
             };
-            let sent = self.producer.send_slice(&batch[..count]).map_err(|error| match error.cause {
-                SendError::Fault((), fault) => Failure::from(fault),
-                cause => Failure::at(format_args!("after {} records", self.index + error.sent as u64), cause),
+            let sent = self.sink.send_all(&batch[..count]).map_err(|stopped| {
+                Failure::at(format_args!("after {} records", self.index + stopped.sent), stopped.cause)
             });
             let next = match end {
                 None => Next::Batch,
@@ -207,11 +215,8 @@ impl Sending {
     }
 
     fn too_long(&self, len: u64) -> Failure {
-        let (number, max) = (self.index + 1, self.producer.max_message());
-        let advice = match RecordCapacity::for_record(len) {
-            Some(capacity) => format!("remove it, and give the next one --capacity {capacity}"),
-            None => "no ring takes such a record, cut it into several".to_owned(),
-        };
+        let (number, max) = (self.index + 1, self.sink.max_message());
+        let advice = self.sink.advice(len);
         Failure::new(format!(
             "record {number} has {len} bytes and the ring takes at most {max}: {advice}; the records before it were sent"
         ))
@@ -242,15 +247,4 @@ enum Next {
         len: Option<usize>,
         found: usize,
     },
-}
-
-/// The smallest ring for a record.
-struct RecordCapacity;
-
-impl RecordCapacity {
-    /// As an argument for `--capacity`. A record may take half a ring, its header included, and has at most 2 GiB.
-    fn for_record(len: u64) -> Option<String> {
-        let capacity = (len.checked_add(8)?).checked_mul(2)?.next_power_of_two();
-        (len <= 1 << 31).then(|| size::bytes(capacity).replace(' ', ""))
-    }
 }

@@ -131,6 +131,11 @@ impl Ring {
         }
     }
 
+    /// Whether every consumer gets every record.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.kind.starts_with("broadcast") || self.kind == "latest"
+    }
+
     /// Whether nobody is there: only `rm`, `gc` or a later participant will free its memory.
     pub(crate) fn is_left_over(&self) -> bool {
         self.producer.live == 0 && self.consumer.live == 0

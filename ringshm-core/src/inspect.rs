@@ -66,9 +66,11 @@ pub struct Participant {
     pub generation: u32,
     /// Whether it sleeps.
     pub asleep: bool,
-    /// Messages sent, or released. `None` if the owner was too fast to be read, or the ring is damaged.
+    /// Messages sent, or released; of a broadcast ring's consumer, those before its place, received or not. `None` if the owner was
+    /// too fast to be read, or the ring is damaged, and for readers of a register.
     pub messages: Option<u64>,
-    /// Units sent, or released: how far its cursor has come since the ring was made. 0 in an MPMC ring.
+    /// Units sent, or released: how far its cursor has come since the ring was made. 0 if it has none: in an MPMC ring, and for
+    /// readers of a register.
     pub units: u64,
     /// How far a consumer with a cursor of its own is behind the producer: what it keeps from being overwritten, if it is live.
     pub lag: Option<Lag>,
@@ -210,6 +212,8 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
     let counted = if geometry.kind.has_records() { lane.ledger.count(&lane.cursor) } else { None };
     let cursor = counted.map_or_else(|| number(&lane.cursor), |(cursor, _)| cursor).wrapping_sub(geometry.origin);
     let messages = match geometry.kind {
+        // Readers of a register keep to themselves what they have read.
+        Kind::Latest if role == Role::Consumer => None,
         Kind::SpscRecords | Kind::BroadcastRecords => counted.map(|(_, count)| count),
         Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => Some(cursor),
         Kind::MpmcSlots | Kind::MpmcBytes => Some(number(&lane.counters.messages)),
@@ -222,7 +226,7 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         generation,
         asleep: lane.presence.bell.is_asleep(),
         messages,
-        units: if geometry.kind.is_mpmc() { 0 } else { cursor },
+        units: if has_cursor(geometry, role) { cursor } else { 0 },
         lag: None,
         claim: claim(memory, role, index),
         is_evicted: memory.is_evicted(index),
@@ -231,6 +235,11 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         redelivered: number(&lane.counters.redelivered),
         evicted: number(&lane.counters.evicted),
     }
+}
+
+/// Whether a lane's cursor says how far its owner has come.
+fn has_cursor(geometry: &Geometry, role: Role) -> bool {
+    !geometry.kind.is_mpmc() && (geometry.kind != Kind::Latest || role == Role::Producer)
 }
 
 /// What the owner of a lane of an MPMC ring has in its hands.
@@ -244,7 +253,7 @@ fn claim(memory: &Memory, role: Role, lane: usize) -> Option<Claim> {
 
 /// How far a consumer is behind, if it has a cursor of its own.
 fn lag(geometry: &Geometry, producer: &Side, consumer: &Participant) -> Option<Lag> {
-    if geometry.kind.is_mpmc() || geometry.kind == Kind::Latest {
+    if !has_cursor(geometry, Role::Consumer) {
         return None;
     }
     let messages = producer.messages.zip(consumer.messages);

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod framings;
 mod kills;
+mod kinds;
 mod looking;
 mod place;
 mod transfer;

@@ -1,0 +1,106 @@
+//! The choice of a ring on the command line of `send` and `recv`.
+
+use crate::failure::Failure;
+use crate::size;
+use clap::ValueEnum;
+use ringshm::mpmc::Mpmc;
+use ringshm::{Builder, Directory, Message, OnDeath, Wait};
+
+/// What a ring is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// One sender, one receiver
+    #[default]
+    Spsc,
+    /// Up to 64 senders and 64 receivers, each record to one of them
+    Mpmc,
+    /// One sender, and every receiver gets every record
+    Broadcast,
+    /// One sender, and receivers get the newest record only, of at most 4092 bytes
+    Latest,
+}
+
+/// How to wait for the other side.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum WaitArg {
+    /// Look all the time: fastest, takes a core
+    Spin,
+    /// Look for a while, then let others run between looks
+    Yield,
+    /// Sleep at once
+    Park,
+}
+
+impl WaitArg {
+    /// The library's strategy; its default without an argument.
+    fn strategy(argument: Option<Self>) -> Wait {
+        match argument {
+            Some(Self::Spin) => Wait::Spin,
+            Some(Self::Yield) => Wait::SpinThenYield(Wait::BUDGET),
+            Some(Self::Park) => Wait::Park,
+            None => Wait::default(),
+        }
+    }
+}
+
+/// What both sides may say about the ring.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RingArgs {
+    /// What the ring is; both sides must say the same
+    #[arg(long = "ring", value_name = "KIND", default_value = "spsc")]
+    pub(crate) kind: Kind,
+    /// The size of a new ring, such as 64KiB, with --ring mpmc in records; if both sides give one, it must be the same [default: 4MiB]
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    capacity: Option<u64>,
+    /// With --ring mpmc: the longest record of a new ring, which each place in it has room for [default: 2048]
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    max_message: Option<u64>,
+    /// With --ring mpmc: drop a record whose receiver dies with it, instead of giving it to another one
+    #[arg(long)]
+    at_most_once: bool,
+    /// How to wait for the other side [default: look for 50 µs, then sleep]
+    #[arg(long, value_name = "HOW")]
+    wait: Option<WaitArg>,
+}
+
+impl RingArgs {
+    /// Refuses what does not go with the ring.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.refuse(self.max_message.is_some(), "--max-message", &[Kind::Mpmc])?;
+        self.refuse(self.at_most_once, "--at-most-once", &[Kind::Mpmc])?;
+        self.refuse(self.capacity.is_some(), "--capacity", &[Kind::Spsc, Kind::Mpmc, Kind::Broadcast])
+    }
+
+    /// Refuses an option that is given and goes with none but these rings.
+    pub(crate) fn refuse(&self, is_given: bool, option: &str, with: &[Kind]) -> Result<(), Failure> {
+        if !is_given || with.contains(&self.kind) {
+            return Ok(());
+        }
+        let word = |kind: &Kind| kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let with: Vec<String> = with.iter().map(word).collect();
+        Err(Failure::usage(format!("{option} needs --ring {}", with.join(", or --ring "))))
+    }
+
+    /// What all rings' builders are told.
+    pub(crate) fn describe<M: Message + ?Sized>(
+        &self,
+        builder: Builder<M>,
+        directory: &Directory,
+        on_death: OnDeath,
+    ) -> Builder<M> {
+        let builder = builder.directory(directory.path()).wait(WaitArg::strategy(self.wait)).on_death(on_death);
+        match self.capacity {
+            Some(capacity) => builder.capacity(capacity),
+            None => builder,
+        }
+    }
+
+    /// An MPMC ring's.
+    pub(crate) fn mpmc(&self, name: &str, directory: &Directory, on_death: OnDeath) -> Builder<Mpmc<[u8]>> {
+        let mut builder = self.describe(ringshm::mpmc::<[u8]>(name), directory, on_death);
+        if let Some(bytes) = self.max_message {
+            builder = builder.max_message(bytes);
+        }
+        if self.at_most_once { builder.at_most_once() } else { builder }
+    }
+}
