@@ -22,8 +22,13 @@ pub fn explore(model: impl Fn() + Sync + Send + 'static) {
 /// As [`explore`], on a machine where a ringer's barrier orders nothing. In the model it is a full fence, which would hide
 /// the absence of any weaker edge near it; on real hardware it only stops the compiler. For participants that never sleep.
 pub fn explore_unfenced(model: impl Fn() + Sync + Send + 'static) {
+    explore_unfenced_with(3, model);
+}
+
+/// As [`explore_unfenced`], with up to `preemptions`.
+pub fn explore_unfenced_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     set_membarrier(false);
-    explore(model);
+    explore_with(preemptions, model);
     set_membarrier(true);
 }
 

@@ -2,7 +2,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{PARKING, SPINNING, explore, explore_unfenced, explore_with, live_for};
+use loom_tests::{PARKING, SPINNING, explore, explore_unfenced, explore_unfenced_with, explore_with, live_for};
 use ringshm_core::error::{TryRecvError, TrySendError};
 use ringshm_core::layout::Geometry;
 use ringshm_core::memory::Memory;
@@ -83,7 +83,7 @@ fn publish_carries_the_message_through_its_slot() {
 
 #[test]
 fn release_carries_the_slot_back_to_the_next_producer() {
-    explore_unfenced(|| {
+    explore_unfenced_with(2, || {
         let ring = ring(1);
         let (mut producer, mut consumer) = (producer(&ring), consumer(&ring));
         producer.try_send(1).unwrap();
@@ -261,7 +261,7 @@ fn die_unfenced(preemptions: usize, model: fn(usize) -> bool) {
 
 #[test]
 fn a_producer_killed_at_any_step_is_stepped_over() {
-    die_unfenced(2, |steps| {
+    die_unfenced(1, |steps| {
         let ring = ring(1);
         let mut consumer = consumer(&ring);
         let doomed = doomed_producer(&ring, 2, steps);
@@ -298,7 +298,7 @@ fn a_producer_killed_at_any_step_holds_up_no_other_producer() {
 
 #[test]
 fn a_consumer_killed_at_any_step_leaves_its_message_to_another() {
-    die_unfenced(2, |steps| {
+    die_unfenced(1, |steps| {
         let ring = ring(2);
         let (mut producer, mut survivor) = (producer(&ring), consumer(&ring));
         let mut consumer = ManuallyDrop::new(consumer(&ring));
@@ -330,7 +330,7 @@ fn a_consumer_killed_at_any_step_leaves_its_message_to_another() {
 
 #[test]
 fn a_consumer_that_takes_over_and_dies_leaves_the_message_to_the_next() {
-    die_unfenced(2, |steps| {
+    die_unfenced(1, |steps| {
         let ring = ring_of(Wishes { capacity: Some(2), producers: 1, consumers: 3, ..Wishes::default() });
         let (mut producer, mut survivor) = (producer(&ring), consumer(&ring));
         let mut recoverer = ManuallyDrop::new(consumer(&ring));
@@ -457,7 +457,7 @@ fn a_live_producer_is_never_buried() {
 
 #[test]
 fn at_most_once_a_message_that_its_consumer_died_with_is_dropped() {
-    explore_unfenced(|| {
+    explore_unfenced_with(2, || {
         let wishes = Wishes { capacity: Some(1), producers: 1, consumers: 2, at_most_once: true, ..Wishes::default() };
         let ring = ring_of(wishes);
         let (mut producer, mut survivor) = (producer(&ring), consumer(&ring));

@@ -86,7 +86,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// No park is longer, because nobody rings for a death.
 const LONGEST_PARK: Duration = Duration::from_millis(4);
 /// The most pauses after a lost race.
-const MOST_PAUSES: u32 = 8;
+const MOST_PAUSES: u32 = 64;
 
 /// Bytes from the start of a slot to its message.
 pub(crate) const fn message_at(kind: Kind, align: u64) -> u64 {
