@@ -113,7 +113,7 @@ impl Snapshot {
     #[must_use]
     pub fn queued(&self) -> Option<u64> {
         if self.geometry.kind.is_mpmc() {
-            return Some(self.used());
+            return Some(self.ahead());
         }
         Some(self.producer.messages?.saturating_sub(self.consumer.messages?))
     }
@@ -121,6 +121,14 @@ impl Snapshot {
     /// Units in the ring that cannot be overwritten yet, never more than it holds.
     #[must_use]
     pub fn used(&self) -> u64 {
+        // What a consumer has in its hands still has its place.
+        let held = self.participants_of(Role::Consumer).filter_map(|consumer| consumer.claim);
+        let held = held.fold(0_u64, |sum, claim| sum.saturating_add(claim.count));
+        self.ahead().saturating_add(held).min(self.geometry.capacity)
+    }
+
+    /// Units by which the sending side is ahead of the receiving one.
+    fn ahead(&self) -> u64 {
         self.producer.units.saturating_sub(self.consumer.units).min(self.geometry.capacity)
     }
 

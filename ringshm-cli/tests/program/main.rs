@@ -8,3 +8,4 @@ mod kinds;
 mod looking;
 mod place;
 mod transfer;
+mod watching;
