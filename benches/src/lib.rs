@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`plan`] | what one run measures, as data |
 //! | [`rivals`] | who is measured, as data |
-//! | [`stream`], [`crowd`], [`trip`], [`offered`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, the hardware's limits |
+//! | [`stream`], [`crowd`], [`trip`], [`offered`], [`recovery`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, deaths, the hardware's limits |
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
 //! | [`stage`], [`control`], [`probe`] | one run: its pinned members, the page they share, how far apart their cores are |
 //! | [`processes`], [`quiet`] | a run from outside: its processes are started, awaited, and never survive; was anybody else busy? |
@@ -37,6 +37,7 @@ pub mod probe;
 pub mod processes;
 pub mod quiet;
 pub mod records;
+pub mod recovery;
 pub mod rivals;
 pub mod stage;
 pub mod stream;

@@ -75,6 +75,8 @@ pub enum Test {
     Lossy,
     /// The time from when a value is written until it is seen.
     Seen,
+    /// The time from when a consumer is killed until another one has its message.
+    Recovery,
     /// A message sent and received by one thread, with nobody else there.
     Alone,
     /// The time until the answer.

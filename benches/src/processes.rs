@@ -19,14 +19,19 @@ use std::time::{Duration, Instant};
 pub const VERB: &str = "play";
 
 /// A process that does not outlive this value.
-struct Player {
+#[derive(Debug)]
+pub struct Player {
     child: Child,
     pidfd: OwnedFd,
     is_over: bool,
 }
 
 impl Player {
-    fn start(casting: &Casting) -> Result<Self> {
+    /// Starts this program again, to play a part.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(casting: &Casting) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(VERB)
             .arg(serde_json::to_string(casting)?)
@@ -44,6 +49,12 @@ impl Player {
                 Err(error).context("opening a pidfd")
             }
         }
+    }
+
+    /// Kills it, and does not wait for its end.
+    pub fn kill(&mut self) {
+        // Unless it is over already.
+        let _ = self.child.kill();
     }
 
     /// What it printed, if it is over and was successful.

@@ -54,6 +54,8 @@ pub enum Topic {
     LossyReaders,
     /// How long until a value is seen, and an answer to it?
     Latest,
+    /// How long does a message stay away whose consumer is killed with it?
+    Recovery,
     /// What does a message cost that one thread sends and receives?
     Alone,
     /// How fast is a bare copy through shared memory?
@@ -71,6 +73,7 @@ impl core::fmt::Display for Title {
             Topic::LossyReaders => write!(f, "lossy readers, {whom}, {cargo}"),
             Topic::Latest if self.sleeping => write!(f, "latest, {whom}, {cargo}, from written to seen"),
             Topic::Latest => write!(f, "latest, {whom}, {cargo}, round trip"),
+            Topic::Recovery => write!(f, "recovery, {whom}, {cargo}"),
             Topic::Alone => write!(f, "alone, one thread, {cargo}"),
             Topic::Throughput => write!(f, "throughput, {whom}, {cargo}, {how}"),
             Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
@@ -156,6 +159,7 @@ fn crowds(suite: &Suite, quick: bool) -> Vec<Group> {
             groups.extend([1, 2, 4].map(|many| suite.crowd(Feat::Spread, many, *size, *batch)));
         }
     }
+    groups.push(suite.recovery());
     for size in sizes {
         groups.push(suite.alone(*size));
         groups.push(suite.lossy(*size));
@@ -310,6 +314,12 @@ impl Suite {
         let names =
             if names.is_empty() { names } else { names.into_iter().chain(limits.map(|rival| rival.name)).collect() };
         let plans = names.into_iter().map(|name| self.plan(name, test, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
+    }
+
+    fn recovery(&self) -> Group {
+        let title = self.title(Topic::Recovery, Kind::Processes, Cargo::Messages(8));
+        let plans = self.able(Feat::Recovery).map(|rival| self.plan(rival.name, Test::Recovery, &title, Waiting::Spin));
         Group { plans: plans.collect(), title }
     }
 

@@ -70,6 +70,7 @@ pub struct Rival {
     lossy: Option<Play>,
     latest: Option<Play>,
     alone: Option<Play>,
+    recovery: Option<Play>,
 }
 
 /// What only some can do.
@@ -85,6 +86,8 @@ pub enum Feat {
     Latest,
     /// One thread has both ends.
     Alone,
+    /// A message outlives the consumer that is killed with it.
+    Recovery,
 }
 
 /// On whose side somebody is.
@@ -121,6 +124,7 @@ impl Rival {
             lossy: None,
             latest: None,
             alone: None,
+            recovery: None,
         }
     }
 
@@ -171,6 +175,10 @@ impl Rival {
         Self { lossy: Some(Play { link: link_of::<R>, run: stage::across_many::<R> }), ..self }
     }
 
+    const fn recovering<R: Across>(self, run: fn(&Stage) -> Result<Option<Outcome>>) -> Self {
+        Self { recovery: Some(Play { link: link_of::<R>, run }), ..self }
+    }
+
     const fn latest_across<R: Across>(self) -> Self {
         Self { latest: Some(Play { link: link_of::<R>, run: stage::across::<R> }), ..self }
     }
@@ -206,6 +214,7 @@ impl Rival {
             Feat::Lossy => self.lossy,
             Feat::Latest => self.latest,
             Feat::Alone => self.alone,
+            Feat::Recovery => self.recovery,
         }
     }
 
@@ -222,6 +231,7 @@ impl Rival {
             Test::Spread { .. } => self.spread,
             Test::Lossy => self.lossy,
             Test::Alone => self.alone,
+            Test::Recovery => self.recovery,
             // Who has both has the latter for this.
             Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
             Test::Stream { .. } | Test::Offered { .. } | Test::Copy => self.cargo(plan.cargo),
@@ -268,7 +278,7 @@ pub fn all() -> Vec<Rival> {
     use self::ringshm::{self as spsc, Iter, Rings};
     use self::ringshm_broadcast::{self as broadcast, Broadcasts, Single, Slices};
     use self::ringshm_latest::Registers;
-    use self::ringshm_mpmc::{Blocking, Mpmcs, Trying};
+    use self::ringshm_mpmc::{self as mpmc, Blocking, Mpmcs, Trying};
     use self::streams::{Pipe, Stream, Unix};
     use self::vyukov::Vyukov;
     let ours = |name, kind| Rival::new(name, kind, Side::Ours);
@@ -285,7 +295,10 @@ pub fn all() -> Vec<Rival> {
         Rival::within::<Rings<spsc::Trying<Eager>>>("ringshm threads try", Side::Ours),
         Rival::within::<Rings<spsc::Trying<Patient>>>("ringshm threads try, pausing", Side::Ours),
         Rival::within::<Rings<Iter>>("ringshm threads iter", Side::Ours).with_batches(),
-        ours("ringshm mpmc", Kind::Processes).sharing_across::<Mpmcs<Blocking>>().with_batches(),
+        ours("ringshm mpmc", Kind::Processes)
+            .sharing_across::<Mpmcs<Blocking>>()
+            .recovering::<Mpmcs<Blocking>>(mpmc::recovery)
+            .with_batches(),
         ours("ringshm mpmc try", Kind::Processes).sharing_across::<Mpmcs<Trying<Eager>>>().with_batches(),
         ours("ringshm mpmc try, pausing", Kind::Processes).sharing_across::<Mpmcs<Trying<Patient>>>().with_batches(),
         ours("ringshm mpmc threads", Kind::Threads).sharing::<Mpmcs<Blocking>>().with_batches(),

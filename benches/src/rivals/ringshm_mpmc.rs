@@ -2,8 +2,9 @@
 
 use super::pausing::{Patient, Pausing, until, until_sent};
 use crate::channel::{Across, Among, Ends, Link, Receiver, Sender};
-use crate::message::{Inspect, Message};
-use crate::plan::Plan;
+use crate::message::{Inspect, Message, Word};
+use crate::plan::{Outcome, Plan};
+use crate::stage::{self, Stage};
 use anyhow::Result;
 use core::marker::PhantomData;
 use core::time::Duration;
@@ -159,4 +160,43 @@ impl<S: Style> Across for Mpmcs<S> {
     fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {
         Ok(receiving::<S, M>(ring::<M>(plan).consumer_of(&link.files[0])?))
     }
+}
+
+/// The end of a survivor: both roles.
+struct Survivor(Producer<Word>, Consumer<Word>);
+
+impl Sender<Word> for Survivor {
+    fn send(&mut self, message: Word) {
+        self.0.send(message).expect("a consumer lives");
+    }
+
+    fn send_batch(&mut self, _first: u64, _count: usize) {
+        unreachable!("messages are sent one by one");
+    }
+}
+
+impl Receiver<Word> for Survivor {
+    fn recv(&mut self) -> Word {
+        self.1.recv().expect("a producer lives")
+    }
+
+    fn recv_batch(&mut self, _check: &mut impl Inspect) {
+        unreachable!("messages are received one by one");
+    }
+}
+
+/// Consumers are killed while they hold a message by `recv_ref`.
+pub(super) fn recovery(stage: &Stage) -> Result<Option<Outcome>> {
+    let ring = || ring::<Word>(&stage.plan);
+    let hold = |link: &Link, die: &dyn Fn()| {
+        let mut consumer = ring().consumer_of(&link.files[0])?;
+        let _held = consumer.recv_ref()?;
+        die();
+        Ok(())
+    };
+    let survivor = |link: &Link| {
+        let file = &link.files[0];
+        Ok(Survivor(ring().producer_of(file)?, ring().consumer_of(file)?))
+    };
+    stage::recovery(stage, hold, survivor)
 }

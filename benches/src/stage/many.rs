@@ -1,11 +1,12 @@
 //! The runs of many producers and many consumers, and of one thread alone.
 
-use super::{Role, Stage, by_size};
-use crate::channel::{Across, Among, Receiver, Sender};
+use super::{Casting, Role, Stage, by_size, pin};
+use crate::channel::{Across, Among, Link, Receiver, Sender};
 use crate::control::Control;
 use crate::message::{Line, Message, Word};
 use crate::plan::{Cargo, Outcome, Test};
-use crate::{crowd, stream, trip};
+use crate::processes::Player;
+use crate::{crowd, recovery, stream, trip};
 use anyhow::{Context as _, Result, bail};
 use std::thread;
 use std::time::Duration;
@@ -99,4 +100,37 @@ pub fn alone<R: Among>(stage: &Stage) -> Result<Option<Outcome>> {
         stage.perform(|_| thread::sleep(Duration::from_secs_f64(seconds * 1.5)), |_| trip::alone(to, from, seconds))
     }
     by_size!(stage.plan, [8 is Word, 64 is Line], M, run::<M, R>(stage))
+}
+
+/// Plays a part in the dying of consumers. `hold` receives a message as a victim, and lets the rest happen while it has it; `survivor` makes the
+/// end that sends messages and receives them after all.
+///
+/// # Errors
+/// If the channel cannot be joined, the members do not meet, or a message does not come.
+pub fn recovery<E: Sender<Word> + Receiver<Word>>(
+    stage: &Stage,
+    hold: impl FnOnce(&Link, &dyn Fn()) -> Result<()>,
+    survivor: impl FnOnce(&Link) -> Result<E>,
+) -> Result<Option<Outcome>> {
+    let link = &stage.links[0];
+    match stage.role {
+        Role::Victim => {
+            // Where it does not take time away from the survivor.
+            pin(0)?;
+            hold(link, &|| recovery::hold(stage.shared.control())).map(|()| None)
+        }
+        Role::Producer => {
+            let rest = |control: &Control| {
+                while !control.is_stopped() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            };
+            stage.producing(0, rest).map(|()| None)
+        }
+        Role::Consumer | Role::Both => {
+            let mut end = survivor(link)?;
+            let victim = || Player::start(&Casting { role: Role::Victim, ..stage.casting.clone() });
+            stage.consuming(0, |control| recovery::survive(&mut end, control, victim), |reading| reading)
+        }
+    }
 }

@@ -8,7 +8,7 @@
 mod many;
 mod pair;
 
-pub use many::{across_many, alone, among};
+pub use many::{across_many, alone, among, recovery};
 pub use pair::{across, bare, copying, records_across, records_within, within};
 
 use crate::channel::Link;
@@ -32,6 +32,8 @@ pub enum Role {
     Consumer,
     /// All producers and consumers, as threads.
     Both,
+    /// Receives a message, and is killed with it.
+    Victim,
 }
 
 /// What a process is told on its command line.
@@ -58,6 +60,9 @@ pub struct Stage {
     pub plan: Plan,
     role: Role,
     member: usize,
+    casting: Casting,
+    /// The file of the control page, which victims inherit.
+    _control: File,
     shared: Shared,
     /// There, and back.
     links: Vec<Link>,
@@ -71,7 +76,8 @@ impl Stage {
     pub fn enter(casting: Casting) -> Result<Self> {
         // SAFETY: see the module; the parent opened it for this process.
         let take = |fd: RawFd| unsafe { File::from_raw_fd(fd) };
-        let shared = Shared::map(&take(casting.control))?;
+        let control = take(casting.control);
+        let shared = Shared::map(&control)?;
         let links = (casting.channels.iter().enumerate())
             .map(|(index, files)| Link {
                 files: files.iter().map(|fd| take(*fd)).collect(),
@@ -79,8 +85,8 @@ impl Stage {
                 member: casting.member,
             })
             .collect();
-        let Casting { plan, role, member, .. } = casting;
-        Ok(Self { plan, role, member, shared, links })
+        let Casting { ref plan, role, member, .. } = casting;
+        Ok(Self { plan: plan.clone(), role, member, casting, _control: control, shared, links })
     }
 
     /// The part of a producer. The first of them is probed.
@@ -141,6 +147,7 @@ impl Stage {
         consumer: impl FnOnce(&Control) -> Reading,
     ) -> Result<Option<Outcome>> {
         match self.role {
+            Role::Victim => unreachable!("nobody is killed here"),
             Role::Producer => self.producing(0, producer).map(|()| None),
             Role::Consumer => self.consuming(0, consumer, Ok),
             Role::Both => thread::scope(|scope| {
