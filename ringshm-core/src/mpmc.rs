@@ -83,8 +83,6 @@ pub struct Mpmc<M: ?Sized>(PhantomData<fn(&M)>);
 const TURNS: u32 = if cfg!(loom) { 8 } else { 1 << 20 };
 /// The least time between two looks of one handle for the claims of dead participants.
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
-/// No park is longer, because nobody rings for a death.
-const LONGEST_PARK: Duration = Duration::from_millis(4);
 /// The most pauses after a lost race.
 const MOST_PAUSES: u32 = 64;
 
@@ -589,7 +587,6 @@ pub(crate) trait Party {
         let capacity = ring.capacity();
         ring.pace.begin(exchanged, count, capacity, wait);
         let mut waiter = Waiter::new(wait, deadline, &ring.pace);
-        waiter.park_at_most(LONGEST_PARK);
         let outcome = loop {
             // A wait that was over before it began still says whether the others are gone.
             let is_over = waiter.pause(&self.ring().berth()).is_err();

@@ -203,7 +203,6 @@ pub struct Waiter {
     unread: u32,
     spinning_since: Option<Stopwatch>,
     spun_out: bool,
-    longest_park: Duration,
     /// The ticket of an announced sleep.
     announced: Option<u32>,
 }
@@ -226,14 +225,8 @@ impl Waiter {
             unread: 0,
             spinning_since: None,
             spun_out: matches!(strategy, Wait::Park),
-            longest_park: crate::doorbell::LONGEST_PARK,
             announced: None,
         }
-    }
-
-    /// No park of this wait lasts longer than `bound`, because there is something to look after that nobody rings for.
-    pub fn park_at_most(&mut self, bound: Duration) {
-        self.longest_park = bound;
     }
 
     /// Whether this is a moment for the costlier looks too (is the peer still there?): every one of them except while
@@ -269,7 +262,7 @@ impl Waiter {
         match self.strategy {
             Wait::Spin | Wait::SpinThenYield(_) => hint::yield_now(),
             Wait::SpinThenPark(_) | Wait::Park => match self.announced.take() {
-                Some(ticket) => bell.park(ticket, self.deadline.at_most(self.longest_park)),
+                Some(ticket) => bell.park(ticket, self.deadline),
                 None => self.announced = Some(bell.announce()),
             },
         }

@@ -19,8 +19,6 @@ use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
 
 /// How long a reader may hold the producer up before it is asked whether it is alive; and the least time between two such questions.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// No park is longer, because nobody rings for a death.
-const LONGEST_PARK: Duration = Duration::from_millis(4);
 /// The producer looks at its readers as many times a lap, at least.
 const LOOKS: u64 = 8;
 
@@ -329,7 +327,6 @@ impl Feed {
             return Ok(());
         }
         let mut waiter = Waiter::new(self.member.behaviour.wait, deadline, &self.pace);
-        waiter.park_at_most(LONGEST_PARK);
         let outcome = loop {
             // A wait that was over before it began still says whether the reader is gone.
             let is_over = waiter.pause(&self.member.own().presence.bell).is_err();
