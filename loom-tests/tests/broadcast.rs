@@ -352,6 +352,25 @@ fn a_producer_killed_at_any_step_shows_a_lossy_reader_nothing_torn() {
 }
 
 #[test]
+fn what_a_killed_producer_spoiled_is_shown_to_nobody_by_a_successor_that_sends_nothing() {
+    die_at_every_step(|steps| {
+        let ring = ring::<Broadcast<Pair>>(1);
+        let producer = doomed_producer(&ring, steps);
+        let (_, died) = producer.join().unwrap();
+        if died {
+            drop(producer_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap());
+        }
+        let mut reader = reader_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap();
+        let number = reader.position() + 1;
+        match reader.try_recv() {
+            Ok(message) => assert_eq!(message, pair(number), "torn"),
+            Err(end) => assert_eq!(end, TryRecvError::Disconnected),
+        }
+        died
+    });
+}
+
+#[test]
 fn a_lossless_reader_killed_at_any_step_holds_nobody_up() {
     die_at_every_step(|steps| {
         let ring = ring::<Broadcast<Pair>>(1);

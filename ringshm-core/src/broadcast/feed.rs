@@ -218,13 +218,8 @@ impl Feed {
 
     /// Sets the limit. Returns the gate that is furthest behind.
     fn survey(&mut self, units: u64) -> Option<Gate> {
-        // Not less far than the last producer, which may have written up to there and then died.
-        let inherited = self.inherited.wrapping_sub(self.tail);
-        let inherited = if inherited <= self.capacity { inherited } else { 0 };
-        let units = units.max(self.step).max(inherited);
-        let own = self.member.own();
-        // PUBLISH: the cursor, to a reader that compares the reach with it. The fence below does the rest.
-        own.reach.store(self.tail.wrapping_add(units), Release);
+        let units = units.max(self.step);
+        self.announce(units);
         crash::point("broadcast.reached");
         // JOIN: a reader whose gate the look below misses sees the reach.
         // LAP: who reads anything that is written from now on sees it too, or the eviction that led to this look.
@@ -236,10 +231,18 @@ impl Feed {
         self.is_gated = room < units;
         if self.is_gated {
             // Lossy readers may read on for longer; gates hold from here on, so joining readers lose nothing by it.
-            // PUBLISH: as above.
-            own.reach.store(self.limit, Release);
+            self.announce(room);
         }
         slowest
+    }
+
+    /// Says that it may write `units` beyond the tail. That is never less far than the last producer, which may have died while it was
+    /// writing there: what it spoiled stays spoiled.
+    fn announce(&self, units: u64) {
+        let inherited = self.inherited.wrapping_sub(self.tail);
+        let units = if inherited <= self.capacity { units.max(inherited) } else { units };
+        // PUBLISH: the cursor, to a reader that compares the reach with it. The fence of the look does the rest.
+        self.member.own().reach.store(self.tail.wrapping_add(units), Release);
     }
 
     fn furthest_behind(&self) -> Option<Gate> {
@@ -391,8 +394,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         if !self.member.is_forked() && self.tail == self.published {
             // Nothing was begun, and nothing will be by this producer: readers that come now find the whole ring.
-            // Relaxed: what comes next, leaving, orders it (CLOSE).
-            self.member.own().reach.store(self.published, Relaxed);
+            self.announce(0);
         }
     }
 }
