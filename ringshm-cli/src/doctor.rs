@@ -234,6 +234,7 @@ fn leftovers(directory: &Directory) -> Check {
             Entry::Damaged(entry) => damaged.push(entry.name),
         }
     }
+    let unfinished = ringshm::leftovers(directory).map_or(0, |paths| paths.len());
     let mut next = Vec::new();
     if !unused.is_empty() {
         next.push(format!("receive what is in them, or: ringshm rm {}", unused.join(" ")));
@@ -241,9 +242,16 @@ fn leftovers(directory: &Directory) -> Check {
     if !damaged.is_empty() {
         next.push(format!("ringshm rm --force {}", damaged.join(" ")));
     }
+    if unfinished > 0 || !unused.is_empty() {
+        next.push("ringshm gc removes what nobody can want, and says why".to_owned());
+    }
     if next.is_empty() {
         return Check::ok(NAME, "no ring without a process");
     }
-    let found = format!("{} without a process hold {}, {} unusable", unused.len(), size::bytes(held), damaged.len());
+    let mut found =
+        format!("{} without a process hold {}, {} unusable", unused.len(), size::bytes(held), damaged.len());
+    if unfinished > 0 {
+        found.push_str(&format!(", {unfinished} unfinished"));
+    }
     Check::warn(NAME, found, next.join("; "))
 }

@@ -72,7 +72,8 @@ pub struct Participant {
     /// Units sent, or released: how far its cursor has come since the ring was made. 0 if it has none: in an MPMC ring, and for
     /// readers of a register.
     pub units: u64,
-    /// How far a consumer with a cursor of its own is behind the producer: what it keeps from being overwritten, if it is live.
+    /// How far a consumer with a cursor of its own is behind the producer: what it keeps from being overwritten. Not of one that has
+    /// left a broadcast ring.
     pub lag: Option<Lag>,
     /// The places of an MPMC ring that the owner has claimed and not finished: a producer has not published them, a consumer not
     /// released.
@@ -261,7 +262,9 @@ fn claim(memory: &Memory, role: Role, lane: usize) -> Option<Claim> {
 
 /// How far a consumer is behind, if it has a cursor of its own.
 fn lag(geometry: &Geometry, producer: &Side, consumer: &Participant) -> Option<Lag> {
-    if !has_cursor(geometry, Role::Consumer) {
+    // Who has left a broadcast ring keeps nothing there.
+    let keeps = !geometry.kind.is_broadcast() || is_gating(consumer);
+    if !has_cursor(geometry, Role::Consumer) || !keeps {
         return None;
     }
     let messages = producer.messages.zip(consumer.messages);
@@ -271,10 +274,17 @@ fn lag(geometry: &Geometry, producer: &Side, consumer: &Participant) -> Option<L
     })
 }
 
+/// Whether the producer of a broadcast ring waits for it.
+fn is_gating(consumer: &Participant) -> bool {
+    matches!(consumer.state, Peer::Live { .. }) && !consumer.is_evicted
+}
+
 /// How far the consumer has come for which a broadcast ring's producer would have to wait: to the producer itself, if there is none.
 fn furthest_behind(producer: &Side, consumers: &[Participant]) -> (Option<u64>, u64) {
-    let gating = |consumer: &&Participant| matches!(consumer.state, Peer::Live { .. }) && !consumer.is_evicted;
-    let slowest = consumers.iter().filter(gating).max_by_key(|consumer| consumer.lag.map(|lag| lag.units));
+    let slowest = consumers
+        .iter()
+        .filter(|consumer| is_gating(consumer))
+        .max_by_key(|consumer| consumer.lag.map(|lag| lag.units));
     slowest.map_or((producer.messages, producer.units), |consumer| (consumer.messages, consumer.units))
 }
 

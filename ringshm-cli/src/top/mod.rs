@@ -58,6 +58,8 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
 fn batch(mut sampler: Sampler, args: &Args) -> Result<(), Failure> {
     let mut beat = Beat::new(args.every.interval());
     let mut looks = 0;
+    // What the first block is compared with.
+    sampler.sample()?;
     loop {
         beat.wait();
         let sample = sampler.sample()?;

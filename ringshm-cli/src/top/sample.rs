@@ -21,7 +21,7 @@ use std::time::Instant;
 pub(crate) struct Sample {
     /// Nanoseconds since 1970.
     pub(crate) time: u64,
-    /// How long ago the look was that the rates are counted from.
+    /// How long ago the look was that the rates are counted from; 0 if there was none.
     pub(crate) seconds: f64,
     pub(crate) rings: Vec<RingSample>,
 }
@@ -102,28 +102,28 @@ pub(crate) struct Sampler {
     directory: Directory,
     /// Those to look at; all that there are, if empty.
     names: Vec<String>,
+    /// The last look, and when it was.
     before: HashMap<String, Ring>,
-    looked: Instant,
+    looked: Option<Instant>,
 }
 
 impl Sampler {
-    /// Takes the first look, from which the first sample counts.
+    /// Finds the rings.
     pub(crate) fn new(directory: &Directory, names: &[String]) -> Result<Self, OpenError> {
         let directory = directory.clone();
-        let mut sampler = Self { directory, names: names.to_vec(), before: HashMap::new(), looked: Instant::now() };
-        let (rings, looked) = sampler.look()?;
+        let sampler = Self { directory, names: names.to_vec(), before: HashMap::new(), looked: None };
+        let (rings, _) = sampler.look()?;
         if let Some(missing) = names.iter().find(|name| !rings.iter().any(|ring| is_named(ring, name))) {
             // It is not there, or is no ring: say which.
             view::look(&sampler.directory, missing)?;
         }
-        sampler.remember(rings, looked);
         Ok(sampler)
     }
 
-    /// The next look.
+    /// The next look. The first one has nothing to be compared with: no rates, and nobody who has not moved.
     pub(crate) fn sample(&mut self) -> Result<Sample, OpenError> {
         let (rings, looked) = self.look()?;
-        let seconds = (looked - self.looked).as_secs_f64().max(1e-6);
+        let seconds = self.looked.map_or(0.0, |before| (looked - before).as_secs_f64());
         let samples = rings.iter().map(|ring| RingSample::new(ring, self.before.get(&ring.name), seconds)).collect();
         self.remember(rings, looked);
         Ok(Sample { time: view::now(), seconds, rings: samples })
@@ -142,7 +142,7 @@ impl Sampler {
 
     fn remember(&mut self, rings: Vec<Ring>, looked: Instant) {
         self.before = rings.into_iter().map(|ring| (ring.name.clone(), ring)).collect();
-        self.looked = looked;
+        self.looked = Some(looked);
     }
 }
 
@@ -186,7 +186,7 @@ impl RingSample {
 }
 
 fn rate(before: Option<u64>, now: Option<u64>, seconds: f64) -> Option<f64> {
-    Some(now?.saturating_sub(before?) as f64 / seconds)
+    Some(now?.saturating_sub(before?) as f64 / seconds.max(1e-6))
 }
 
 /// What a lane's owner is and does, as seen at this look and the one `before`.
