@@ -10,6 +10,7 @@ mod proofs;
 mod remarks;
 mod scratch;
 mod sites;
+mod storm;
 mod suite;
 mod weaken;
 mod workspace;
@@ -53,6 +54,8 @@ enum Verb {
     },
     /// Is every memory ordering needed? Takes one away at a time; the models must notice
     Weaken(weaken::Options),
+    /// Does anybody notice that the others are killed? Kills participants of every ring, and accounts for every message
+    Storm(storm::Options),
     /// How fast is it? Beside its rivals, and beside what the hardware allows
     Bench(bench::Options),
     /// Does hostile input do harm? Fuzzes the parser of segment images
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Loom { filter, arguments } => loom(&root, filter.as_deref(), &arguments),
         Verb::Edges { list } => edges::run(&root, list),
         Verb::Weaken(options) => weaken::run(&root, &options),
+        Verb::Storm(options) => storm::storm(&root, &options),
         Verb::Bench(options) => bench::bench(&root, &options),
         Verb::Fuzz { seconds } => fuzz(&root, seconds),
     });

@@ -59,8 +59,7 @@ pub(crate) struct Crew {
 impl Crew {
     pub(crate) fn of(kind: Kind, capacity: u64, origin: u64) -> Self {
         let folder = Folder::for_leftovers();
-        let place =
-            Place { kind, folder: folder.path().to_owned(), name: "storm".to_owned(), capacity, origin };
+        let place = Place { kind, folder: folder.path().to_owned(), name: "storm".to_owned(), capacity, origin };
         Self { place, folder, workers: Vec::new(), remains: Vec::new() }
     }
 
@@ -154,8 +153,54 @@ impl Crew {
         kill_process(Pid::from_child(&self.workers[index].child), signal).expect("nobody has waited for it");
     }
 
-    pub(crate) fn pid(&self, index: usize) -> u32 {
-        self.workers[index].child.id()
+    /// The process that takes part for a worker: itself, or the one that it started, or its forked copy.
+    fn real(&self, index: usize) -> Option<Pid> {
+        let mut path = self.log_of(self.workers[index].id).into_os_string();
+        path.push(".pid");
+        let text = std::fs::read_to_string(path).ok()?;
+        Pid::from_raw(text.strip_suffix('\n')?.parse().ok()?)
+    }
+
+    /// Waits until the process that takes part stands still: it is stopped, or dead and its forked copy lives. `false` if it has left
+    /// before.
+    pub(crate) fn stands_still(&mut self, index: usize, what: &str) -> bool {
+        let start = Instant::now();
+        loop {
+            match self.real(index).map(state_of) {
+                Some('T') => return true,
+                Some('Z' | 'X') => return false,
+                // A forked copy, which only waits.
+                Some('S') if self.has_ended(index) => {
+                    let was_killed = self.workers[index].was_killed;
+                    if !was_killed {
+                        self.signal_real(index, Signal::KILL);
+                    }
+                    return was_killed;
+                }
+                _ => {}
+            }
+            assert!(start.elapsed() < HANG, "{what}: it neither comes there nor ends");
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    pub(crate) fn signal_real(&self, index: usize, signal: Signal) {
+        let pid = self.real(index).expect("it stood still just now");
+        kill_process(pid, signal).expect("it is there");
+    }
+
+    /// Waits until the process that takes part is gone.
+    pub(crate) fn await_real_end(&mut self, index: usize, patience: Duration) -> bool {
+        let start = Instant::now();
+        let Some(pid) = self.real(index) else { return self.await_end(index, patience) };
+        // A namespace's first process is waited for by the one that made it.
+        while !matches!(state_of(pid), 'Z' | 'X') {
+            if start.elapsed() > patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.await_end(index, patience)
     }
 
     /// Kills a worker. It is waited for later: the survivors have to do with what the kernel does by itself.
@@ -172,11 +217,15 @@ impl Crew {
         let mut source = joined(|| self.place.source());
         let ends = if self.place.kind.gives_all_to_all() { 1 } else { self.present(Role::Consumer).len() as u64 };
         for end in 0..ends {
-            source.send_by(Parcel::of(end), HANG).unwrap_or_else(|stop| panic!("the ring is stuck at the end: {stop:?}"));
+            source
+                .send_by(Parcel::of(end), HANG)
+                .unwrap_or_else(|stop| panic!("the ring is stuck at the end: {stop:?}"));
         }
         for index in self.present(Role::Consumer) {
             assert!(self.await_end(index, HANG), "a consumer hangs at the end");
         }
+        // Not closed: the ring stays, to be looked at.
+        source.detach();
         if !self.place.kind.gives_all_to_all() {
             let mut sink = joined(|| self.place.sink());
             loop {
@@ -193,8 +242,19 @@ impl Crew {
     }
 }
 
+/// The letter for a process's state in `/proc`; X if it is gone.
+fn state_of(pid: Pid) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('X')
+}
+
 impl Drop for Crew {
     fn drop(&mut self) {
+        for index in 0..self.workers.len() {
+            if let Some(pid) = self.real(index).filter(|pid| !matches!(state_of(*pid), 'Z' | 'X')) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         for worker in self.workers.iter_mut().filter(|worker| worker.is_there) {
             let _ = worker.child.kill();
             let _ = worker.child.wait();

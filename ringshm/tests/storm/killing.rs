@@ -136,7 +136,9 @@ pub(crate) fn random(kind: Kind, dice: &mut Dice, most: u64, report: &mut Report
         std::thread::sleep(Duration::from_micros(dice.below(3000)));
         let role = Role::BOTH[dice.below(2) as usize];
         let present = crew.present(role);
-        let victim = present[dice.below(present.len() as u64) as usize];
+        // One reader of a broadcast ring sees everything: what nobody was there for is nobody's.
+        let spared = usize::from(kind.gives_all_to_all() && role == Role::Consumer);
+        let victim = present[spared..][dice.below((present.len() - spared) as u64) as usize];
         crew.signal(victim, Signal::KILL);
         report.killed();
         let death = Instant::now();

@@ -1,4 +1,113 @@
-//! stub
+//! Participants that are alive and do not move, in the middle of a claim if they can be caught there. Nobody may take them for
+//! dead, however long that lasts.
+
+use crate::account;
+use crate::crew::{Crew, HANG, Orders, Role};
 use crate::dice::Dice;
 use crate::report::Report;
-pub(crate) fn run(_r: u64, _d: &mut Dice, _l: std::time::Instant, _p: &mut Report) {}
+use crate::support::{Kind, is_root};
+use crate::worker::{LIFE, Life};
+use ringshm::OpenError;
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// How long a participant does not move: some times the patience after which the kernel is asked about it.
+const STILL: Duration = Duration::from_millis(4);
+/// Messages after which such a participant leaves.
+const TURNS: u64 = 30;
+/// Rounds in one ring.
+const ROUNDS: u64 = 20;
+/// Where participants are stopped.
+const POINTS: [(Kind, Role, &[&str]); 6] = [
+    (Kind::Mpmc, Role::Producer, &["mpmc.send_announced", "mpmc.send_claimed", "mpmc.written", "mpmc.published"]),
+    (Kind::Mpmc, Role::Consumer, &["mpmc.recv_announced", "mpmc.recv_claimed", "mpmc.read", "mpmc.released"]),
+    (Kind::MpmcOnce, Role::Producer, &["mpmc.send_claimed", "mpmc.written"]),
+    (Kind::MpmcOnce, Role::Consumer, &["mpmc.recv_claimed", "mpmc.read"]),
+    (Kind::Broadcast, Role::Consumer, &["broadcast.joined", "broadcast.read", "broadcast.released"]),
+    (Kind::Spsc, Role::Producer, &["slots.claimed", "spsc.written", "spsc.published"]),
+];
+
+/// Has so many participants stand still.
+pub(crate) fn run(rounds: u64, dice: &mut Dice, deadline: Instant, report: &mut Report) {
+    let mut left = rounds;
+    while left > 0 && Instant::now() < deadline {
+        for (kind, role, points) in POINTS {
+            for life in Life::ALL {
+                if left == 0 || life == Life::Namespaced && !is_root() {
+                    continue;
+                }
+                let most = left.min(ROUNDS);
+                report.says(format!("{} {} {}, live", life.word(), kind.word(), role.word()));
+                ring(kind, role, points, life, most, dice, report);
+                left -= most;
+            }
+        }
+    }
+}
+
+/// What the survivors have recovered from dead participants, as the ring itself says.
+fn recovered(crew: &Crew) -> u64 {
+    let directory = ringshm::Directory::new(&crew.place.folder);
+    let ring = ringshm::inspect(&directory, &crew.place.name).expect("the ring is there");
+    ring.participants.iter().map(|one| one.torn + one.redelivered + one.lost).sum()
+}
+
+/// Rounds in one ring. Where nobody dies, every message comes exactly once, and none is marked.
+fn ring(kind: Kind, role: Role, points: &[&str], life: Life, rounds: u64, dice: &mut Dice, report: &mut Report) {
+    let mut crew = Crew::of(kind, 4, 0);
+    for other in Role::BOTH.into_iter().rev() {
+        // A single place is for those that are to stand still.
+        if other != role || crew.strength(role) > 1 {
+            crew.fill(other);
+        }
+    }
+    for _ in 0..rounds {
+        let point = points[dice.below(points.len() as u64) as usize];
+        round(&mut crew, role, life, point, 1 + dice.below(6), report);
+        report.lives += 1;
+    }
+    Role::BOTH.into_iter().for_each(|role| crew.fill(role));
+    crew.finish();
+    report.messages += account::check(&crew);
+    let is_deadly = life == Life::Forked;
+    assert!(is_deadly || recovered(&crew) == 0, "somebody alive was recovered from");
+}
+
+fn round(crew: &mut Crew, role: Role, life: Life, point: &str, visit: u64, report: &mut Report) {
+    let what = format!("{} {} {} at {point}:{visit}", life.word(), crew.place.kind.word(), role.word());
+    let signal = if life == Life::Forked { "RINGSHM_CRASH_AT" } else { "RINGSHM_STOP_AT" };
+    let variables = vec![(signal, format!("{point}:{visit}")), (LIFE, life.word().to_owned())];
+    let index = crew.start(role, &Orders { turns: Some(TURNS), variables });
+    if !crew.stands_still(index, &what) {
+        // It left before it came to that point so often.
+        assert!(crew.await_real_end(index, HANG), "{what}: it does not end");
+        return;
+    }
+    let before = recovered(crew);
+    let start = Instant::now();
+    while start.elapsed() < STILL {
+        assert_is_seen(crew, role, &what);
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    assert_eq!(recovered(crew), before, "{what}: taken for dead");
+    match life {
+        Life::Forked => {
+            crew.signal_real(index, Signal::KILL);
+            report.killed();
+        }
+        _ => crew.signal_real(index, Signal::CONT),
+    }
+    assert!(crew.await_real_end(index, HANG), "{what}: it does not go on");
+}
+
+/// Whoever wants the only place of a role is told that it is taken.
+fn assert_is_seen(crew: &Crew, role: Role, what: &str) {
+    if crew.strength(role) == 1 {
+        let refusal = match role {
+            Role::Producer => crew.place.source().err(),
+            Role::Consumer => crew.place.sink().err(),
+        };
+        let is_taken = matches!(refusal, Some(OpenError::RoleTaken { .. } | OpenError::Busy { .. }));
+        assert!(is_taken, "{what}: its role was given away");
+    }
+}

@@ -27,23 +27,28 @@ struct Options {
     rounds: u64,
     seed: u64,
     seconds: u64,
+    is_verbose: bool,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { kills: 300, rounds: 40, seed: 1, seconds: 600 };
-        let mut arguments = arguments.filter(|argument| argument.starts_with("--"));
-        arguments.by_ref().for_each(|argument| {
+        let mut options = Self { kills: 300, rounds: 40, seed: 1, seconds: 600, is_verbose: false };
+        for argument in arguments {
             let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
             let field = match name {
+                "--verbose" => {
+                    options.is_verbose = true;
+                    continue;
+                }
                 "--kills" => &mut options.kills,
                 "--rounds" => &mut options.rounds,
                 "--seed" => &mut options.seed,
                 "--seconds" => &mut options.seconds,
-                _ => return,
+                // What test harnesses understand.
+                _ => continue,
             };
             *field = value.parse().unwrap_or_else(|_| panic!("{name}=NUMBER"));
-        });
+        }
         options
     }
 }
@@ -56,7 +61,7 @@ fn main() {
     println!("storm: {} kills, {} rounds, seed {}", options.kills, options.rounds, options.seed);
     let start = Instant::now();
     let limit = Duration::from_secs(options.seconds);
-    let mut report = Report::new(options.kills);
+    let mut report = Report::new(options.kills, options.is_verbose);
     for kind in Kind::ALL {
         report.says(format!("{} at its crash points", kind.word()));
         killing::directed(kind, options.kills / 2 / Kind::ALL.len() as u64, &mut report);

@@ -1,5 +1,10 @@
 //! A participant of the storm, seen from inside: it takes part in a ring until it is killed, or told to end, and writes down
 //! what it has done.
+//!
+//! # Safety
+//! A process forks itself, and another enters a namespace, while each has a single thread.
+
+#![allow(unsafe_code, reason = "fork and unshare")]
 
 use crate::support::{PATIENCE, Parcel, Place, Received, Stop, die_with_parent};
 use ringshm::OpenError;
@@ -14,6 +19,93 @@ pub(crate) const WORKER: &str = "RINGSHM_STORM_WORKER";
 pub(crate) const LOG: &str = "RINGSHM_STORM_LOG";
 /// The environment variable with the file whose existence ends producers.
 pub(crate) const END: &str = "RINGSHM_STORM_END";
+/// The environment variable that makes its life a special one: a [`Life`].
+pub(crate) const LIFE: &str = "RINGSHM_STORM_LIFE";
+/// No process of the storm outlives this, whatever becomes of it: seconds.
+const LIFETIME: u32 = 120;
+
+/// What may make a live participant look dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is stopped.
+    Stopped,
+    /// It is stopped, and its parent is a zombie.
+    Orphaned,
+    /// It is stopped, and process 1 of a PID namespace.
+    Namespaced,
+    /// It was killed, and a forked copy of it lives.
+    Forked,
+}
+
+impl Life {
+    pub(crate) const ALL: [Self; 4] = [Self::Stopped, Self::Orphaned, Self::Namespaced, Self::Forked];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Orphaned => "orphaned",
+            Self::Namespaced => "namespaced",
+            Self::Forked => "forked",
+        }
+    }
+
+    fn own() -> Option<Self> {
+        let word = std::env::var(LIFE).ok()?;
+        Self::ALL.into_iter().find(|life| life.word() == word)
+    }
+}
+
+/// Writes down which process takes part.
+fn note_real(pid: u32) {
+    let mut path = std::env::var_os(LOG).expect("a log");
+    path.push(".pid");
+    std::fs::write(path, format!("{pid}\n")).expect("the folder can be written");
+}
+
+/// Starts a copy of this process that takes part in its stead.
+fn send_another() -> std::process::Child {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("a program knows its path"));
+    let child = command.env(LIFE, "another").spawn().expect("this program can start itself");
+    note_real(child.id());
+    child
+}
+
+/// Begins the special life that this process is to have, before it takes part.
+fn begin_life() {
+    match Life::own() {
+        Some(Life::Stopped) => note_real(std::process::id()),
+        Some(Life::Orphaned) => {
+            // Nobody waits for this process before the storm is over, so it is a zombie now.
+            send_another();
+            std::process::exit(0)
+        }
+        Some(Life::Namespaced) => {
+            // SAFETY: no file descriptors are unshared.
+            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWPID) }.expect("root may");
+            let status = send_another().wait().expect("it is a child");
+            std::process::exit(status.code().unwrap_or(1))
+        }
+        Some(Life::Forked) | None => {}
+    }
+}
+
+/// Leaves a copy of this process that has all its descriptors, and does nothing until it is killed.
+fn fork_if_wanted() {
+    if Life::own() != Some(Life::Forked) {
+        return;
+    }
+    // SAFETY: this process has one thread.
+    match unsafe { nix::unistd::fork() }.expect("a process may fork") {
+        nix::unistd::ForkResult::Parent { child } => note_real(child.as_raw().unsigned_abs()),
+        nix::unistd::ForkResult::Child => {
+            nix::unistd::alarm::set(LIFETIME);
+            loop {
+                nix::unistd::pause();
+            }
+        }
+    }
+}
+
 /// Beside the number of a message: a consumer that died may have had it.
 pub(crate) const REDELIVERED: u64 = 1 << 63;
 /// The most messages of a producer that are sent together.
@@ -54,7 +146,11 @@ impl Log {
 }
 
 pub(crate) fn run(words: &str) -> ! {
-    die_with_parent();
+    nix::unistd::alarm::set(LIFETIME);
+    if std::env::var_os(LIFE).is_none_or(|life| life != "another") {
+        die_with_parent();
+    }
+    begin_life();
     let words: Vec<&str> = words.split(' ').collect();
     let [role, id, turns, place @ ..] = &words[..] else { panic!("a role, a number, turns and a ring: {words:?}") };
     let (id, turns): (u64, u64) = (id.parse().expect("a number"), turns.parse().expect("a number"));
@@ -73,10 +169,12 @@ pub(crate) fn run(words: &str) -> ! {
 fn send(place: &Place, id: u64, turns: u64, mut log: Log) {
     let end = PathBuf::from(std::env::var_os(END).expect("a file to look for"));
     let mut source = joined(|| place.source());
+    fork_if_wanted();
     let mut next = 0;
     while next < turns && !(next % 8 == 0 && end.exists()) {
         let sent = if next % 5 < 2 {
-            let parcels: [Parcel; BATCH as usize] = core::array::from_fn(|index| Parcel::of(number(id, next + index as u64)));
+            let parcels: [Parcel; BATCH as usize] =
+                core::array::from_fn(|index| Parcel::of(number(id, next + index as u64)));
             source.try_send_slice(&parcels).map(|count| count as u64)
         } else {
             source.send_by(Parcel::of(number(id, next)), std::time::Duration::from_millis(20)).map(|()| 1)
@@ -97,6 +195,7 @@ fn send(place: &Place, id: u64, turns: u64, mut log: Log) {
 /// Receives message by message, and releases each only when it is written down.
 fn receive(place: &Place, turns: u64, mut log: Log) {
     let mut sink = joined(|| place.sink());
+    fork_if_wanted();
     let mut is_over = false;
     for _ in 0..turns {
         let received = sink.recv_held(&mut |Received { parcel, redelivered }| {
