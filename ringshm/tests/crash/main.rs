@@ -12,6 +12,10 @@ mod support;
 mod actor;
 mod broadcast;
 mod gate;
+mod mpmc;
+#[path = "../mpmc/actor.rs"]
+#[allow(dead_code, reason = "what participants do elsewhere")]
+mod mpmc_actor;
 mod scenarios;
 mod victim;
 
@@ -25,7 +29,8 @@ use victim::{Plan, Victim};
 #[test]
 fn child() {
     let actor = std::cell::RefCell::new(actor::Actor::default());
-    support::play(|words| actor.borrow_mut().obey(words));
+    let mpmc = std::cell::RefCell::new(mpmc_actor::Actor::default());
+    support::play(|words| actor.borrow_mut().obey(words).or_else(|| mpmc.borrow_mut().obey(words)));
 }
 
 /// Where the ring of a scenario may be.
@@ -76,6 +81,12 @@ scenarios! {
     a_lossy_reader_dies: Places::Named;
     an_evicting_producer_dies: Places::Named;
     the_writer_of_a_register_dies: Places::Named;
+    an_mpmc_producer_dies: Places::Named;
+    an_mpmc_consumer_dies: Places::Named;
+    an_mpmc_consumer_dies_asleep: Places::Named;
+    a_survivor_dies_burying: Places::Named;
+    a_survivor_dies_taking_over: Places::Named;
+    a_producer_dies_dropping: Places::Named;
 }
 
 /// The later visits to a crash point at which a victim is killed, when the ring has been full, or empty, or has wrapped.
