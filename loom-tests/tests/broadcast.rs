@@ -3,12 +3,12 @@
 
 use loom::thread;
 use loom_tests::{PARKING, SPINNING, die_at_every_step, explore, explore_unfenced, explore_with, live_for};
-use ringshm_core::broadcast::{Broadcast, Consumer, OnSlowReader, Reader, Start, reader_in};
+use ringshm_core::broadcast::{Broadcast, Consumer, OnSlowReader, Reader, RecordReader, Start, reader_in};
 use ringshm_core::error::{RecvTimeoutError, TryRecvError};
 use ringshm_core::latest::Latest;
 use ringshm_core::memory::Memory;
 use ringshm_core::message::{Message, Wishes, consumer_in, producer_in};
-use ringshm_core::{Behaviour, OnDeath, Role};
+use ringshm_core::{Behaviour, OnDeath, Peer, Role};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,27 @@ fn a_reader_that_is_overtaken_finds_out() {
 #[test]
 fn close_is_seen_after_everything_that_was_sent_to_a_reader() {
     explore_unfenced(|| overtake(4, 2));
+}
+
+#[test]
+fn a_lossy_reader_that_joins_is_told_the_truth() {
+    explore_unfenced(|| {
+        let ring = ring::<Broadcast<Pair>>(1);
+        let mut producer = producer_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap();
+        let sender = thread::spawn(move || {
+            for number in 1..=3 {
+                producer.try_send(pair(number)).unwrap();
+            }
+            ManuallyDrop::new(producer)
+        });
+        let mut reader = reader_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap();
+        let number = reader.position() + 1;
+        match reader.try_recv() {
+            Ok(message) => assert_eq!(message, pair(number)),
+            Err(end) => assert!(matches!(end, TryRecvError::Empty | TryRecvError::Lagged(_)), "{end:?}"),
+        }
+        let _producer = sender.join().unwrap();
+    });
 }
 
 #[test]
@@ -224,10 +245,14 @@ fn a_milestone_is_published_with_its_record() {
         let (ring, mut producer) = sent_records(2);
         let sender = thread::spawn(move || {
             producer.try_send(&record(2)).unwrap();
-            ManuallyDrop::new(producer)
+            producer
         });
-        joins_where_it_says(&ring);
-        let _producer = sender.join().unwrap();
+        let behaviour = starting(SPINNING, Start::At(2));
+        let mut reader = reader_in::<Broadcast<[u8]>>(&ring, behaviour).unwrap();
+        receives_what_it_says(&mut reader);
+        let mut producer = sender.join().unwrap();
+        producer.try_send(&record(3)).unwrap();
+        receives_what_it_says(&mut reader);
     });
 }
 
@@ -239,14 +264,13 @@ fn a_milestone_that_is_overwritten_meanwhile_is_not_believed() {
             producer.try_send(&record(4)).unwrap();
             ManuallyDrop::new(producer)
         });
-        joins_where_it_says(&ring);
+        receives_what_it_says(&mut reader_in::<Broadcast<[u8]>>(&ring, SPINNING).unwrap());
         let _producer = sender.join().unwrap();
     });
 }
 
-/// A lossy reader that joins at the oldest record: what it receives is what its count says.
-fn joins_where_it_says(ring: &Arc<Memory>) {
-    let mut reader = reader_in::<Broadcast<[u8]>>(ring, SPINNING).unwrap();
+/// What it receives is what its count says.
+fn receives_what_it_says(reader: &mut RecordReader) {
     let mut bytes = Vec::new();
     loop {
         let number = reader.position();
@@ -459,7 +483,8 @@ fn a_register_that_is_closed_has_its_last_value() {
     explore_unfenced(|| {
         let ring = ring::<Latest<Pair>>(1);
         let mut writer = producer_in::<Latest<Pair>>(&ring, SPINNING).unwrap();
-        let mut reader = reader_in::<Latest<Pair>>(&ring, SPINNING).unwrap();
+        // It looks at everything at once, instead of pausing first.
+        let mut reader = reader_in::<Latest<Pair>>(&ring, PARKING).unwrap();
         let thread = thread::spawn(move || writer.write(pair(1)).unwrap());
         let mut seen = None;
         loop {
@@ -518,6 +543,20 @@ fn a_writer_killed_at_any_step_leaves_its_last_whole_value() {
         successor.write(pair(last + 1)).unwrap();
         assert_eq!(reader.read(), Some(pair(last + 1)));
         died
+    });
+}
+
+#[test]
+fn an_owner_that_joins_is_never_found_dead() {
+    explore_unfenced(|| {
+        let ring = ring::<Broadcast<Pair>>(1);
+        let joiner = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || ManuallyDrop::new(consumer_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap())
+        });
+        let seen = ring.peer_state(ring.lanes_of(Role::Consumer).start);
+        assert!(!matches!(seen, Peer::Dead { .. }), "{seen:?}");
+        let _consumer = joiner.join().unwrap();
     });
 }
 

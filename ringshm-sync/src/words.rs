@@ -84,9 +84,9 @@ mod tests {
             for at in [0, 8, 24] {
                 let mut copy = vec![0; len + 2];
                 // SAFETY: 24 + 100 rounded up are at most 128, and both vectors are long enough.
-                unsafe { words.store_words(at, bytes.as_ptr().add(1), len) };
+                unsafe { words.store_words(at, bytes[1..].as_ptr(), len) };
                 // SAFETY: as above.
-                unsafe { words.load_words(at, copy.as_mut_ptr().add(1), len) };
+                unsafe { words.load_words(at, copy[1..].as_mut_ptr(), len) };
                 assert_eq!(copy[1..=len], bytes[1..=len]);
                 assert_eq!((copy[0], copy[len + 1]), (0, 0));
             }

@@ -120,3 +120,53 @@ impl Milestones {
             .filter_map(move |n| self.get(feed, first.wrapping_add(n * self.section), cursor))
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::broadcast::Broadcast;
+    use crate::message::{Message, Wishes};
+
+    #[test]
+    fn a_mark_is_believed_until_the_reach_has_come_to_its_section_again() {
+        let wishes = Wishes { capacity: Some(256), ..Wishes::default() };
+        let memory = Memory::on_heap(Broadcast::<[u8]>::geometry(&wishes).expect("a small ring"));
+        let milestones = Milestones::new(&memory);
+        let feed = memory.lane(0);
+        // Relaxed, here and below: one thread.
+        let reach = |position| feed.reach.store(position, Relaxed);
+        let mark = Milestone { position: 40, count: 3 };
+        assert_eq!(milestones.get(feed, 32, 64), None, "not set");
+        milestones.set(mark);
+        reach(64);
+        assert_eq!(milestones.get(feed, 32, 64), Some(mark));
+        assert_eq!(milestones.get(feed, 32, 40), None, "not published");
+        assert_eq!(milestones.get(feed, 48, 64), None, "another section");
+        assert_eq!(milestones.get(feed, 32 + 256, 64 + 256), None, "another lap");
+        reach(32 + 256);
+        assert_eq!(milestones.get(feed, 32, 64), Some(mark));
+        // A record that begins before the one that was marked, but in its section: its mark may be half there.
+        reach(40 + 256);
+        assert_eq!(milestones.get(feed, 32, 64), None, "perhaps half overwritten");
+    }
+
+    #[test]
+    fn milestones_are_found_from_the_first_whole_section_on() {
+        let wishes = Wishes { capacity: Some(256), ..Wishes::default() };
+        let memory = Memory::on_heap(Broadcast::<[u8]>::geometry(&wishes).expect("a small ring"));
+        let milestones = Milestones::new(&memory);
+        let feed = memory.lane(0);
+        for (count, position) in (0..).zip((0..256).step_by(24)) {
+            milestones.set(Milestone { position, count });
+        }
+        // Relaxed: one thread.
+        feed.reach.store(256, Relaxed);
+        let counts =
+            |from, cursor| milestones.between(feed, from, cursor).map(|milestone| milestone.count).collect::<Vec<_>>();
+        assert_eq!(counts(0, 256), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(counts(1, 256), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(counts(200, 240), [9]);
+        assert_eq!(counts(241, 250), [0_u64; 0], "the next section begins behind the cursor");
+        assert_eq!(counts(256, 256), [0_u64; 0]);
+    }
+}

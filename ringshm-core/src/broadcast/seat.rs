@@ -240,3 +240,30 @@ impl Lossy {
 pub(crate) fn gates(word: u32) -> bool {
     state_of(word) == State::Live
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::broadcast::Broadcast;
+    use crate::message::{Message, Wishes, consumer_in};
+
+    #[test]
+    fn who_joins_a_lane_is_not_evicted_for_the_one_before() {
+        let wishes = Wishes { capacity: Some(4), ..Wishes::default() };
+        let memory = Memory::on_heap(Broadcast::<u64>::geometry(&wishes).expect("a small ring"));
+        let join = || consumer_in::<Broadcast<u64>>(&memory, Behaviour::default()).expect("a free lane");
+        let slow = join();
+        let lane = slow.lane();
+        // Relaxed: one thread.
+        let word = memory.presence(lane).state.load(Relaxed);
+        drop(slow);
+        assert!(!memory.evict(lane, word), "it has left");
+        let next = join();
+        assert_eq!(next.lane(), lane);
+        assert!(!memory.evict(lane, word));
+        assert!(!memory.is_evicted(lane));
+        // Relaxed: one thread.
+        assert!(memory.evict(lane, memory.presence(lane).state.load(Relaxed)));
+        assert!(memory.is_evicted(lane));
+    }
+}

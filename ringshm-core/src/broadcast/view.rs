@@ -103,6 +103,7 @@ impl<S: Seat> View<S> {
 
     /// As [`sight`](Self::sight), when everything from `oldest` on is known to be there.
     fn sight_from(&self, oldest: u64) -> Result<Sight, Fault> {
+        // weaken: equivalent, because who begins at a milestone has run the fence of an earlier one by then, and the others look again.
         // PUBLISH: as in every later look. Seen after the reach, so not further behind it than the capacity.
         let cursor = self.feed().cursor.load(Acquire);
         let back = cursor.wrapping_sub(oldest);
