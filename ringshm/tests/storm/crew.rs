@@ -169,6 +169,8 @@ impl Crew {
             match self.real(index).map(state_of) {
                 Some('T') => return true,
                 Some('Z' | 'X') => return false,
+                // It died before it could fork.
+                None if self.has_ended(index) && self.workers[index].was_killed => return false,
                 // A forked copy, which only waits.
                 Some('S') if self.has_ended(index) => {
                     let was_killed = self.workers[index].was_killed;
