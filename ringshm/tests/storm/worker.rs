@@ -147,6 +147,10 @@ impl Log {
 
 pub(crate) fn run(words: &str) -> ! {
     nix::unistd::alarm::set(LIFETIME);
+    // Sent to what is stopped in a group of processes that loses its leader.
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGHUP, nix::sys::signal::SigHandler::SigIgn) }
+        .expect("a signal");
     if std::env::var_os(LIFE).is_none_or(|life| life != "another") {
         die_with_parent();
     }
