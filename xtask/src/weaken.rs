@@ -4,6 +4,7 @@
 //! through them meets the whole suite.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// List the mutants and run none
     #[arg(long)]
     list: bool,
+    /// Only so many, spread over all of them; which ones changes with the sources, so that in time all have their turn
+    #[arg(long, value_name = "NUMBER")]
+    sample: Option<usize>,
     /// Stop at the first mutant that is not killed instead of trying the others too
     #[arg(long)]
     fail_fast: bool,
@@ -106,7 +110,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let suite = Suite { root: folder.join("src"), target: folder.join("target") };
     scratch::mirror(root, &suite.root)?;
     let files = workspace::hot_files(&suite.root)?;
-    let mutants = mutants(&files, only.as_ref())?;
+    let mutants = match options.sample {
+        Some(number) => sample(mutants(&files, only.as_ref())?, &files, number),
+        None => mutants(&files, only.as_ref())?,
+    };
     let page = suite.root.join(proofs::PAGE);
     let rows = if page.exists() {
         proofs::rows(&std::fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?)
@@ -180,6 +187,15 @@ fn mutants<'a>(files: &'a [HotFile], only: Option<&Only>) -> Result<Vec<Mutant<'
         );
     }
     Ok(mutants)
+}
+
+/// About `number` mutants at equal distances. Where they begin is for the text of the sources to say.
+fn sample<'a>(mutants: Vec<Mutant<'a>>, files: &[HotFile], number: usize) -> Vec<Mutant<'a>> {
+    let mut hasher = DefaultHasher::new();
+    files.iter().for_each(|file| file.text.hash(&mut hasher));
+    let distance = mutants.len().div_ceil(number.max(1));
+    let first = hasher.finish() as usize % distance;
+    mutants.into_iter().skip(first).step_by(distance).collect()
 }
 
 /// The argument of `--only`.
