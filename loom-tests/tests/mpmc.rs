@@ -418,7 +418,7 @@ fn a_successor_in_the_lane_of_a_dead_producer_buries_what_it_claimed() {
 
 #[test]
 fn two_survivors_of_a_dead_producer_do_not_hurt_each_other() {
-    explore_with(2, || {
+    explore_with(1, || {
         let ring = ring(1);
         let (mut survivor, mut consumer) = (producer(&ring), consumer(&ring));
         {
@@ -477,5 +477,132 @@ fn at_most_once_a_message_that_its_consumer_died_with_is_dropped() {
         });
         assert_eq!((recv(&mut survivor), survivor.redelivered()), (2, false));
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_batch_of_two_producers_is_received_whole() {
+    explore_unfenced_with(1, || {
+        let ring = ring(2);
+        let (mut first, mut second, mut consumer) = (producer(&ring), producer(&ring), consumer(&ring));
+        let sender = thread::spawn(move || {
+            first.try_send(1).unwrap();
+            first.detach();
+        });
+        let other = thread::spawn(move || {
+            second.try_send(2).unwrap();
+            second.detach();
+        });
+        let mut received = [0; 2];
+        let count = consumer.try_recv_slice(&mut received).unwrap_or(0);
+        assert!(received[..count].iter().all(|message| [1, 2].contains(message)));
+        sender.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_that_comes_late_finds_an_empty_ring_and_no_damage() {
+    explore_unfenced_with(1, || {
+        let ring = ring(2);
+        let (mut producer, mut first, mut second) = (producer(&ring), consumer(&ring), consumer(&ring));
+        let receiver = thread::spawn(move || {
+            let _ = first.try_recv();
+            first.detach();
+        });
+        let late = thread::spawn(move || {
+            let result = second.try_recv();
+            assert!(!matches!(result, Err(TryRecvError::Fault(_))), "{result:?}");
+            second.detach();
+        });
+        producer.try_send(1).unwrap();
+        receiver.join().unwrap();
+        late.join().unwrap();
+    });
+}
+
+#[test]
+fn a_producer_that_comes_late_finds_a_full_ring_and_no_damage() {
+    explore_unfenced_with(1, || {
+        let ring = ring(1);
+        let (mut first, mut second, mut consumer) = (producer(&ring), producer(&ring), consumer(&ring));
+        first.try_send(1).unwrap();
+        let receiver = thread::spawn(move || {
+            consumer.try_recv().unwrap();
+            consumer.detach();
+        });
+        let sender = thread::spawn(move || {
+            let _ = first.try_send(2);
+            first.detach();
+        });
+        let result = second.try_send(3);
+        assert!(!matches!(result, Err(TrySendError::Fault(..))), "{result:?}");
+        receiver.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_live_consumer_is_never_robbed_by_a_producer() {
+    explore_unfenced_with(2, || {
+        let wishes = Wishes { capacity: Some(1), producers: 1, consumers: 2, at_most_once: true, ..Wishes::default() };
+        let ring = ring_of(wishes);
+        let (mut producer, mut consumer) = (producer(&ring), consumer(&ring));
+        producer.try_send(1).unwrap();
+        let receiver = thread::spawn(move || {
+            assert_eq!(consumer.try_recv(), Ok(1));
+            consumer.detach();
+        });
+        // Where the message was dropped although it is being read, this writes into what is read.
+        let _ = producer.try_send(2);
+        receiver.join().unwrap();
+        assert_eq!(ring.lane(Role::Producer.lane()).counters.lost.load(Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_live_consumer_is_never_robbed_by_another() {
+    explore_unfenced_with(2, || {
+        let ring = ring_of(Wishes { capacity: Some(2), producers: 1, consumers: 3, ..Wishes::default() });
+        let (mut producer, mut first, mut second) = (producer(&ring), consumer(&ring), consumer(&ring));
+        {
+            // Dies when it has announced the message that it will not get.
+            let mut dead = ManuallyDrop::new(consumer(&ring));
+            producer.try_send(1).unwrap();
+            assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_recv()).is_none());
+            assert_eq!(ring.control().head.load(Relaxed), 0, "claimed already");
+            bury(&ring, dead.lane());
+        }
+        let receiver = thread::spawn(move || {
+            let message = first.try_recv();
+            first.detach();
+            message
+        });
+        let mine = second.try_recv();
+        let other = receiver.join().unwrap();
+        assert!(!second.redelivered(), "nobody died with it");
+        assert!(mine.is_ok() != other.is_ok(), "{mine:?} {other:?}");
+    });
+}
+
+#[test]
+fn who_sees_a_message_taken_over_sees_by_whom() {
+    explore_unfenced_with(2, || {
+        let ring = ring_of(Wishes { capacity: Some(2), producers: 1, consumers: 3, ..Wishes::default() });
+        let (mut producer, mut first, mut second) = (producer(&ring), consumer(&ring), consumer(&ring));
+        {
+            let mut dead = ManuallyDrop::new(consumer(&ring));
+            producer.try_send(1).unwrap();
+            dead.try_recv_ref().unwrap().keep();
+            bury(&ring, dead.lane());
+        }
+        let receiver = thread::spawn(move || {
+            let message = first.try_recv();
+            first.detach();
+            message
+        });
+        let mine = second.try_recv();
+        let other = receiver.join().unwrap();
+        assert!(mine.is_err() || other.is_err(), "twice");
     });
 }

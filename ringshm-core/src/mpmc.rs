@@ -222,6 +222,8 @@ impl Ring {
     #[inline(always)]
     fn announce(&self, claim: Claim) {
         // FINISH: who sees this announcement sees how the claim before it ended.
+        // weaken: unmodelled, because loom keeps the stores to a word in the order in which they were executed, so that a recovery's
+        // compare-and-swap always finds the claim finished; a processor that makes stores visible out of order would not.
         self.member.own().intent.store(claim.word(), Release);
     }
 
@@ -385,8 +387,8 @@ impl Sender {
         if claimed > ring.capacity() {
             return Err(Fault::Corrupt { field: "head" }.into());
         }
-        // RELEASE, PUBLISH: whatever was done with the slot.
-        let word = SlotWord::of(ring.word(oldest).load(Acquire));
+        // Relaxed: the slot is not touched before the word is loaded again.
+        let word = SlotWord::of(ring.word(oldest).load(Relaxed));
         match (word.at(oldest), claimed) {
             (Found::Later, _) => Ok(()),
             (Found::Earlier, _) | (Found::Free, 1..) => Err(Fault::Corrupt { field: "slot word" }.into()),
@@ -516,8 +518,8 @@ impl Receiver {
             Found::Free | Found::Earlier if queued == 0 => self.nothing_queued(tail),
             Found::Free => ring.await_producer(head, word).map(|()| None),
             Found::Earlier => {
-                // PUBLISH: as in the claim. The word may be older than the `tail`.
-                let again = SlotWord::of(ring.word(head).load(Acquire));
+                // Relaxed: the word may have been older than the `tail`; by now it cannot (ANNOUNCE).
+                let again = SlotWord::of(ring.word(head).load(Relaxed));
                 if again == word { Err(Fault::Corrupt { field: "slot word" }.into()) } else { Ok(None) }
             }
         }
