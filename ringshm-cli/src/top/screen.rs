@@ -11,9 +11,8 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Cell, Row, Table, TableState};
 use ratatui::{DefaultTerminal, Frame};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long a signal may go unnoticed.
@@ -22,35 +21,33 @@ const ATTENTION: Duration = Duration::from_millis(100);
 /// Shows samples until somebody wants no more.
 pub(crate) fn run(sampler: Sampler, every: &EveryArgs) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::at("showing this on the terminal", error);
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize).map_err(failed)?;
-    }
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(failed)?;
     // This also has a panic put the terminal back.
     let terminal = ratatui::try_init().map_err(failed)?;
-    let result = show(terminal, sampler, every, &signal);
+    let result = show(terminal, sampler, every, &mut signals);
     let restored = ratatui::try_restore().map_err(failed);
-    let number = signal.load(Ordering::Relaxed);
-    if number != 0 {
+    if let Some(signal) = result? {
         // Everything is as it was: now the signal may have its way.
-        let _ = signal_hook::low_level::emulate_default_handler(number as i32);
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
     }
-    result.and(restored)
+    restored
 }
 
+/// Returns the signal that ended it, if one did.
 fn show(
     mut terminal: DefaultTerminal,
     mut sampler: Sampler,
     every: &EveryArgs,
-    signal: &AtomicUsize,
-) -> Result<(), Failure> {
+    signals: &mut Signals,
+) -> Result<Option<i32>, Failure> {
     let mut beat = Beat::new(every.interval());
     let mut view = View { sample: sampler.sample()?, interval: every.interval(), state: TableState::default() };
     let mut looks = 0;
     loop {
         terminal.draw(|frame| view.draw(frame)).map_err(|error| Failure::at("drawing on the terminal", error))?;
-        if signal.load(Ordering::Relaxed) != 0 || Some(looks) == every.count {
-            return Ok(());
+        let signal = signals.pending().next();
+        if signal.is_some() || Some(looks) == every.count {
+            return Ok(signal);
         }
         let is_ready = event::poll(beat.left().min(ATTENTION)).or_else(|error| match error.kind() {
             io::ErrorKind::Interrupted => Ok(false),
@@ -59,7 +56,7 @@ fn show(
         if is_ready {
             let event = event::read().map_err(|error| Failure::at("reading the terminal", error))?;
             if view.hears(&event) == Wish::End {
-                return Ok(());
+                return Ok(None);
             }
         }
         if beat.left().is_zero() {
