@@ -88,7 +88,7 @@ fn a_lossy_reader_that_joins_is_told_the_truth() {
         let ring = ring::<Broadcast<Pair>>(1);
         let mut producer = producer_in::<Broadcast<Pair>>(&ring, SPINNING).unwrap();
         let sender = thread::spawn(move || {
-            for number in 1..=3 {
+            for number in 1..=2 {
                 producer.try_send(pair(number)).unwrap();
             }
             ManuallyDrop::new(producer)

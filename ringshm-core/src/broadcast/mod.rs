@@ -89,7 +89,7 @@ pub enum OnSlowReader {
     #[default]
     Wait,
     /// Waits for as long as given, without the reader releasing anything, and then goes on without it: see
-    /// [`RecvError::Evicted`](crate::error::RecvError::Evicted).
+    /// [`RecvError::Evicted`].
     Evict {
         /// How long.
         after: Duration,
