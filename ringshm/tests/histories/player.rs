@@ -17,6 +17,14 @@ pub(crate) fn now() -> u64 {
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
+/// Now, and what this process has stored is seen by all. Without a fence, a store may be on its way for some hundred nanoseconds
+/// after the call that made it returned, and another process may still be told that the ring is empty: no call promises more.
+#[allow(clippy::disallowed_methods, reason = "a fence of the test, and not of the ring")]
+fn now_visible() -> u64 {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    now()
+}
+
 /// Notes as they lie in the file: when the call began, when it ended (0: it is about to begin), a code and a number.
 type Note = [u64; 4];
 
@@ -74,7 +82,7 @@ pub(crate) fn run(words: &str) {
             note(&mut log, [now(), 0, SENT, number]);
             let begin = now();
             let answer = source.try_send(parcel);
-            let end = now();
+            let end = now_visible();
             let code = match answer {
                 Ok(()) => SENT,
                 Err(Stop::NotReady) => FULL,
@@ -91,7 +99,7 @@ pub(crate) fn run(words: &str) {
             note(&mut log, [now(), 0, RECEIVED, 0]);
             let begin = now();
             let answer = sink.try_recv();
-            let end = now();
+            let end = now_visible();
             let (code, number) = match answer {
                 Ok(received) if received.redelivered => (REDELIVERED, received.parcel.number()),
                 Ok(received) => (RECEIVED, received.parcel.number()),
