@@ -284,3 +284,55 @@ impl ShareCheck {
         self.ended = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Word;
+    use std::fs::File;
+
+    fn shared() -> Shared {
+        let file = File::from(Shared::create().expect("a page"));
+        Shared::map(&file).expect("a mapping")
+    }
+
+    fn report(tally: &Tally, sent: u64, received: u64, sum: u64) {
+        // Relaxed: one thread.
+        tally.sent.store(sent, Relaxed);
+        tally.received.store(received, Relaxed);
+        tally.sum.store(sum, Relaxed);
+    }
+
+    #[test]
+    fn a_lost_or_doubled_message_is_found() {
+        let shared = shared();
+        let tallies = &shared.tallies()[..2];
+        report(&tallies[0], 4, 4, 6);
+        assert!(nothing_is_missing(tallies).is_ok());
+        report(&tallies[1], 3, 2, 3);
+        assert!(nothing_is_missing(tallies).is_err(), "one is lost");
+        report(&tallies[1], 3, 3, 4);
+        assert!(nothing_is_missing(tallies).is_err(), "one is lost, and another one came twice");
+        report(&tallies[1], 3, 3, 3);
+        assert!(nothing_is_missing(tallies).is_ok());
+    }
+
+    #[test]
+    fn consumers_see_gaps_and_all_producers() {
+        let mut check = ShareCheck::default();
+        for number in [0, 2, (1 << PRODUCER) | 5, 3, END] {
+            check.see(&Word::numbered(number));
+        }
+        assert!(check.has_ended());
+        assert_eq!(check.seen(), 4);
+        assert_eq!(check.received[..2], [(3, 5), (1, 5)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "message 0x1")]
+    fn consumers_see_no_producer_go_back() {
+        let mut check = ShareCheck::default();
+        check.see(&Word::numbered(2));
+        check.see(&Word::numbered(1));
+    }
+}

@@ -36,6 +36,9 @@ struct Arguments {
     /// Begin no more rounds after so many seconds [default: 840, or 100 with --quick]
     #[arg(long)]
     seconds: Option<u64>,
+    /// Count runs during which other programs were busy, too
+    #[arg(long)]
+    disturbed: bool,
     /// Write what was found to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -76,7 +79,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     processes::sweep_old();
     let rounds = arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 });
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 100 } else { 840 });
-    let effort = Effort { rounds, time: Duration::from_secs(seconds), undisturbed: true };
+    let effort = Effort { rounds, time: Duration::from_secs(seconds), undisturbed: !arguments.disturbed };
     let Findings { sections, runs, moved, disturbed } =
         measure(&groups, effort, |sections| print!("{}", table::of(sections)))?;
     println!(

@@ -50,6 +50,9 @@ fn charts(sections: &[Section]) -> Vec<(String, Chart)> {
         }
         charts.push((format!("latency-{whom}.svg"), latency(sections, threads, whom)));
     }
+    for (batch, how) in [(1, "one by one"), (64, "in batches of 64")] {
+        charts.extend([Topic::Mpmc, Topic::Broadcast].map(|topic| crowd(sections, topic, batch, how)));
+    }
     let (state, series) =
         curves(sections, |title| title.topic == Topic::RingSize, |title| title.capacity as f64, |row| Some(row.median));
     let chart = Chart {
@@ -63,6 +66,23 @@ fn charts(sections: &[Section]) -> Vec<(String, Chart)> {
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     charts.push(("waiting-cpu.svg".into(), waiting(sections, "consumer's share of its core", |row| row.cpu, percent)));
     charts
+}
+
+/// Throughput among so many, of messages of eight bytes.
+fn crowd(sections: &[Section], topic: Topic, batch: usize, how: &str) -> (String, Chart) {
+    let is_in = |title: &Title| title.topic == topic && title.batch == batch && title.cargo == Cargo::Messages(8);
+    let (state, series) = curves(sections, is_in, |title| title.crew.consumers as f64, |row| Some(row.median));
+    let (name, what, many) = match topic {
+        Topic::Mpmc => ("mpmc", "MPMC, all consumers together", "producers, and as many consumers"),
+        _ => ("broadcast", "Broadcast, each consumer", "consumers of one producer"),
+    };
+    let chart = Chart {
+        title: format!("{what}, 8 bytes, {how}{}", among(state)),
+        x: (many.into(), |many| format!("{many:.0}")),
+        y: ("messages in a second".into(), rate),
+        series,
+    };
+    (format!("{name}{}.svg", if batch == 1 { "" } else { "-batches" }), chart)
 }
 
 /// The percentiles of round trips, of the smallest messages measured.
