@@ -28,7 +28,7 @@
 //! be begun by many and finished by any, and who dies in it harms nobody.
 //!
 //! **What becomes of the claims of the dead.** A producer's becomes a tombstone, which consumers step over. A consumer's is given to
-//! another consumer, marked as redelivered, or dropped and counted where the ring was made so ([`recovery`]).
+//! another consumer, marked as redelivered, or dropped and counted where the ring was made so (`mpmc/recovery.rs`).
 //!
 //! **Edges.** PUBLISH and RELEASE carry the bytes there and the room back, through the slots' words; ANNOUNCE and FINISH are explained
 //! above; DOORBELL wakes one sleeper for each message ([`sleepers`](ringshm_sync::sleepers)); CLOSE, DEATH and TAKEOVER as in every ring.
