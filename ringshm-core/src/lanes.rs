@@ -30,6 +30,7 @@ use ringshm_sync::atomic::AtomicU32;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::barrier::Light;
 use ringshm_sync::crash;
+use ringshm_sync::hint;
 
 /// What a participant does in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +207,7 @@ impl Memory {
     pub(crate) fn join(&self, role: Role, pid: u32, since: u64) -> Result<usize, OpenError> {
         for lane in self.lanes_of(role) {
             if !self.locks.try_lock(lane)? {
+                self.await_owner(lane);
                 continue;
             }
             crash::point("lanes.locked");
@@ -225,6 +227,20 @@ impl Memory {
         // Relaxed: for people.
         let pid = self.presence(self.lanes_of(role).start).pid.load(Relaxed);
         Err(OpenError::RoleTaken { role: role.name(), pid, lanes: self.lanes_of(role).len() })
+    }
+
+    /// Waits until the owner of a lane that is taken says so: lanes are given out in order, and who looks for those that are used stops at
+    /// the first that is not. Who joins a segment has the gate, and finds nobody half joined; on the heap two threads may join at once.
+    fn await_owner(&self, lane: usize) {
+        // A hostile process may hold a lock and say nothing.
+        const TURNS: u32 = if cfg!(loom) { 4 } else { 1000 };
+        for _ in 0..TURNS {
+            // Relaxed: whoever needs to know more than that it is used, asks its lock.
+            if state_of(self.presence(lane).state.load(Relaxed)) != State::Vacant {
+                return;
+            }
+            hint::yield_now();
+        }
     }
 
     /// Gives a role up. The caller touches the ring no more.
