@@ -3,7 +3,7 @@
 //! There are two cores, so more than two members take turns on them, and those that wait had better let others work: the rivals whose
 //! waiting can be chosen give their core away then (see `rivals::pausing`). Consumers count into spans of time that begin at the same
 //! moment for all of them. The rate of a crowd is the mean over its run, because whoever has a core decides for a while what happens;
-//! one producer with one consumer is judged by the median over spans, as in [`stream`](crate::stream).
+//! one producer with one consumer is judged by the median over spans, as in [`stream`].
 
 use crate::channel::{Receiver, Sender};
 use crate::clock::{from_nanoseconds, ticks};

@@ -482,17 +482,12 @@ fn at_most_once_a_message_that_its_consumer_died_with_is_dropped() {
 
 #[test]
 fn a_batch_of_two_producers_is_received_whole() {
-    explore_unfenced_with(1, || {
+    explore_unfenced_with(2, || {
         let ring = ring(2);
-        let (mut first, mut second, mut consumer) = (producer(&ring), producer(&ring), consumer(&ring));
-        let sender = thread::spawn(move || {
-            first.try_send(1).unwrap();
-            first.detach();
-        });
-        let other = thread::spawn(move || {
-            second.try_send(2).unwrap();
-            second.detach();
-        });
+        let (mut first, mut second) = (ManuallyDrop::new(producer(&ring)), ManuallyDrop::new(producer(&ring)));
+        let mut consumer = consumer(&ring);
+        let sender = thread::spawn(move || first.try_send(1).unwrap());
+        let other = thread::spawn(move || second.try_send(2).unwrap());
         let mut received = [0; 2];
         let count = consumer.try_recv_slice(&mut received).unwrap_or(0);
         assert!(received[..count].iter().all(|message| [1, 2].contains(message)));
@@ -505,15 +500,12 @@ fn a_batch_of_two_producers_is_received_whole() {
 fn a_consumer_that_comes_late_finds_an_empty_ring_and_no_damage() {
     explore_unfenced_with(1, || {
         let ring = ring(2);
-        let (mut producer, mut first, mut second) = (producer(&ring), consumer(&ring), consumer(&ring));
-        let receiver = thread::spawn(move || {
-            let _ = first.try_recv();
-            first.detach();
-        });
+        let mut producer = producer(&ring);
+        let (mut first, mut second) = (ManuallyDrop::new(consumer(&ring)), ManuallyDrop::new(consumer(&ring)));
+        let receiver = thread::spawn(move || _ = first.try_recv());
         let late = thread::spawn(move || {
             let result = second.try_recv();
             assert!(!matches!(result, Err(TryRecvError::Fault(_))), "{result:?}");
-            second.detach();
         });
         producer.try_send(1).unwrap();
         receiver.join().unwrap();
@@ -523,21 +515,38 @@ fn a_consumer_that_comes_late_finds_an_empty_ring_and_no_damage() {
 
 #[test]
 fn a_producer_that_comes_late_finds_a_full_ring_and_no_damage() {
-    explore_unfenced_with(1, || {
+    explore_unfenced_with(2, || {
         let ring = ring(1);
-        let (mut first, mut second, mut consumer) = (producer(&ring), producer(&ring), consumer(&ring));
+        let (mut first, mut consumer) = (ManuallyDrop::new(producer(&ring)), ManuallyDrop::new(consumer(&ring)));
+        let mut second = producer(&ring);
         first.try_send(1).unwrap();
-        let receiver = thread::spawn(move || {
-            consumer.try_recv().unwrap();
-            consumer.detach();
-        });
-        let sender = thread::spawn(move || {
-            let _ = first.try_send(2);
-            first.detach();
-        });
+        let receiver = thread::spawn(move || assert_eq!(consumer.try_recv(), Ok(1)));
+        let sender = thread::spawn(move || _ = first.try_send(2));
         let result = second.try_send(3);
         assert!(!matches!(result, Err(TrySendError::Fault(..))), "{result:?}");
         receiver.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_dead_producer_had_written_comes_before_what_the_next_one_writes() {
+    explore_unfenced_with(2, || {
+        let ring = ring(1);
+        let mut dead = ManuallyDrop::new(producer(&ring));
+        let (mut survivor, mut consumer) = (ManuallyDrop::new(producer(&ring)), consumer(&ring));
+        let doomed = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || {
+                // Claims, writes, and dies before it publishes.
+                assert!(live_for(STEPS_TO_CLAIM, || dead.try_send(1)).is_none());
+                bury(&ring, dead.lane());
+            }
+        });
+        let sender = thread::spawn(move || _ = survivor.try_send(10));
+        let result = consumer.try_recv();
+        assert!(matches!(result, Ok(10) | Err(_)), "{result:?}");
+        doomed.join().unwrap();
         sender.join().unwrap();
     });
 }
@@ -604,5 +613,81 @@ fn who_sees_a_message_taken_over_sees_by_whom() {
         let mine = second.try_recv();
         let other = receiver.join().unwrap();
         assert!(mine.is_err() || other.is_err(), "twice");
+    });
+}
+
+#[test]
+fn what_a_dead_consumer_had_read_comes_before_what_the_next_producer_writes() {
+    explore_unfenced_with(2, || {
+        let wishes = Wishes { capacity: Some(1), producers: 2, consumers: 2, at_most_once: true, ..Wishes::default() };
+        let ring = ring_of(wishes);
+        let (mut first, mut second) = (ManuallyDrop::new(producer(&ring)), producer(&ring));
+        let mut dead = ManuallyDrop::new(consumer(&ring));
+        second.try_send(1).unwrap();
+        let doomed = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || {
+                // Claims, reads, and dies before it releases.
+                assert!(live_for(STEPS_TO_CLAIM, || dead.try_recv()).is_none());
+                bury(&ring, dead.lane());
+            }
+        });
+        let sender = thread::spawn(move || _ = first.try_send(2));
+        let _ = second.try_send(3);
+        doomed.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_successor_buries_nothing_that_a_live_producer_claimed() {
+    explore_unfenced_with(2, || {
+        let ring = ring(2);
+        let mut dead = ManuallyDrop::new(producer(&ring));
+        let (mut live, mut consumer) = (ManuallyDrop::new(producer(&ring)), consumer(&ring));
+        // Announces the position that it will not get.
+        assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_send(7)).is_none());
+        bury(&ring, dead.lane());
+        let sender = thread::spawn(move || live.try_send(1).unwrap());
+        let successor = ManuallyDrop::new(producer(&ring));
+        assert_eq!(successor.lane(), dead.lane());
+        sender.join().unwrap();
+        assert_eq!(consumer.try_recv(), Ok(1));
+    });
+}
+
+#[test]
+fn a_successor_never_robs_a_live_consumer() {
+    explore_unfenced_with(2, || {
+        let ring = ring(2);
+        let mut producer = producer(&ring);
+        let mut dead = ManuallyDrop::new(consumer(&ring));
+        let mut live = ManuallyDrop::new(consumer(&ring));
+        producer.try_send(1).unwrap();
+        // Announces the message that it will not get.
+        assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_recv()).is_none());
+        bury(&ring, dead.lane());
+        let receiver = thread::spawn(move || live.try_recv().is_ok());
+        let mut successor = consumer(&ring);
+        assert_eq!(successor.lane(), dead.lane());
+        let mine = successor.try_recv();
+        assert!(receiver.join().unwrap() != mine.is_ok(), "twice, or lost: {mine:?}");
+    });
+}
+
+#[test]
+fn a_successor_sees_who_took_over_what_its_predecessor_held() {
+    explore_unfenced_with(2, || {
+        let ring = ring(2);
+        let mut producer = producer(&ring);
+        let mut dead = ManuallyDrop::new(consumer(&ring));
+        let mut live = ManuallyDrop::new(consumer(&ring));
+        producer.try_send(1).unwrap();
+        dead.try_recv_ref().unwrap().keep();
+        bury(&ring, dead.lane());
+        let receiver = thread::spawn(move || live.try_recv_ref().map(|guard| guard.keep()).is_ok());
+        let mut successor = consumer(&ring);
+        let mine = successor.try_recv();
+        assert!(!(receiver.join().unwrap() && mine.is_ok()), "taken from a live consumer");
     });
 }

@@ -175,7 +175,7 @@ impl Ring {
         let control = memory.control();
         // Relaxed: anything in the window will do.
         let (head, tail) = (control.head.load(Relaxed), control.tail.load(Relaxed));
-        if tail.wrapping_sub(head).cast_signed() > geometry.capacity.cast_signed() {
+        if (geometry.capacity + 1..=u64::MAX / 2).contains(&tail.wrapping_sub(head)) {
             return Err(OpenError::Corrupt { field: "tail" });
         }
         let (data, stride, mask) = (memory.data().clone(), geometry.stride, geometry.capacity - 1);
@@ -270,7 +270,8 @@ impl Ring {
         // Relaxed: as above.
         let tail = self.control().tail.load(Relaxed);
         // A consumer may have come in between.
-        if tail.wrapping_sub(head).cast_signed() < 0 { 0 } else { tail.wrapping_sub(head).min(self.capacity()) }
+        let queued = tail.wrapping_sub(head);
+        if queued > u64::MAX / 2 { 0 } else { queued.min(self.capacity()) }
     }
 }
 
@@ -532,7 +533,7 @@ impl Receiver {
         if !all_closed && !ring.probes.is_due(LOOK_INTERVAL) {
             return Err(Blocked::NotReady);
         }
-        if let Some(orphan) = ring.take_orphan() {
+        if let Some(orphan) = ring.take_orphan(tail) {
             return Ok(Some(orphan));
         }
         if !ring.peers_are_gone_now() {

@@ -1,4 +1,5 @@
 //! Looking at rings of every kind from outside: what is seen of an honest one, and that nonsense in it does no harm.
+#![cfg(not(loom))]
 
 #[path = "support/folder.rs"]
 mod folder;

@@ -91,7 +91,7 @@ impl Ring {
                 self.hold_up = None;
                 return Ok(None);
             }
-            if looks < LOOKS {
+            if looks != LOOKS {
                 looks += 1;
                 hint::pause(1);
                 continue;
@@ -110,8 +110,8 @@ impl Ring {
         match self.holder(position, role, true) {
             Holder::Lane(lane) => Err(Blocked::Stalled(self.stall(lane, waited))),
             Holder::Gone(lane) => {
-                // PUBLISH, RELEASE: FINISH or DEATH made what the holder did last visible.
-                let now = self.word(position).load(Acquire);
+                // Relaxed: FINISH or DEATH made what the holder did last visible.
+                let now = self.word(position).load(Relaxed);
                 Ok((now == word.word()).then_some((lane, waited)))
             }
         }
@@ -129,6 +129,7 @@ impl Ring {
         let mut dead = None;
         for lane in memory.used_lanes_of(role).filter(|lane| *lane != self.member.lane()) {
             // FINISH: a later announcement shows how the claim before it ended.
+            // weaken: unmodelled, because loom keeps the stores to a word in the order in which they were executed; see `announce`.
             if !Claim::of(memory.lane(lane).intent.load(Acquire)).covers(position) {
                 continue;
             }
@@ -180,14 +181,12 @@ impl Ring {
         }
     }
 
-    /// A consumer's: a message whose consumer is dead, now this one's.
-    pub(super) fn take_orphan(&self) -> Option<Claimed> {
+    /// A consumer's: a message before `head` whose consumer is dead, now this one's. The caller has seen `head` there (ANNOUNCE).
+    pub(super) fn take_orphan(&self, head: u64) -> Option<Claimed> {
         let memory = self.member.memory();
-        // ANNOUNCE: the consumers of everything before have announced themselves.
-        let head = self.control().head.load(Acquire);
         for lane in memory.used_lanes_of(Role::Consumer).filter(|lane| *lane != self.member.lane()) {
-            // FINISH: as in `holder`.
-            let claim = Claim::of(memory.lane(lane).intent.load(Acquire));
+            // Relaxed: only where to look; `holder` asks who holds what is found there.
+            let claim = Claim::of(memory.lane(lane).intent.load(Relaxed));
             for position in claim.positions(head, self.capacity()) {
                 // PUBLISH: the message. ANNOUNCE: who has taken it over before has announced itself.
                 let word = SlotWord::of(self.word(position).load(Acquire));
@@ -232,8 +231,8 @@ impl Ring {
         // Relaxed: the predecessor's, whose lock was taken over (TAKEOVER).
         let claim = Claim::of(self.member.own().intent.load(Relaxed));
         for position in claim.positions(tail, self.capacity()) {
-            // RELEASE: how far the slot has come.
-            let word = SlotWord::of(self.word(position).load(Acquire));
+            // Relaxed: nothing is read through it, and the tombstone is put in the place of this very word.
+            let word = SlotWord::of(self.word(position).load(Relaxed));
             if word.at(position) == Found::Free
                 && matches!(self.holder(position, Role::Producer, true), Holder::Gone(_))
             {
@@ -245,8 +244,8 @@ impl Ring {
 
     /// What the last owner of a consumer's lane claimed and did not release, if it is so.
     pub(super) fn left_by_predecessor(&self) -> Option<Unfinished> {
-        // ANNOUNCE: nothing beyond was ever claimed.
-        let head = self.control().head.load(Acquire);
+        // Relaxed: looked at again before it is believed.
+        let head = self.control().head.load(Relaxed);
         // Relaxed: the predecessor's, whose lock was taken over (TAKEOVER).
         let claim = Claim::of(self.member.own().intent.load(Relaxed));
         let is_message = |position: u64| {

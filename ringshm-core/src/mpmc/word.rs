@@ -72,8 +72,8 @@ impl SlotWord {
     /// What the word says to somebody who looks for `position`.
     #[inline(always)]
     pub(crate) const fn at(self, position: u64) -> Found {
-        let ahead = (self.0 & !CODES).wrapping_sub(position << CODE_BITS).cast_signed();
-        if ahead < 0 {
+        let ahead = (self.0 & !CODES).wrapping_sub(position << CODE_BITS);
+        if ahead > u64::MAX / 2 {
             return Found::Earlier;
         }
         if ahead > 0 {

@@ -40,9 +40,11 @@ fn note(file: &mut File, note: Note) {
     file.write_all(&bytes).expect("the log can be written");
 }
 
-/// A player's notes: finished calls with their times and answers, and perhaps one that it died in, by its beginning and the
-/// message that it was about to send.
-pub(crate) fn read(bytes: &[u8]) -> (Vec<(u64, u64, Deed)>, Option<(u64, u64)>) {
+/// A finished call: its beginning, its end, its answer.
+pub(crate) type Call = (u64, u64, Deed);
+
+/// A player's notes: finished calls, and perhaps one that it died in, by its beginning and the message that it was about to send.
+pub(crate) fn read(bytes: &[u8]) -> (Vec<Call>, Option<(u64, u64)>) {
     let words: Vec<u64> = bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("8"))).collect();
     let (mut calls, mut pending) = (Vec::new(), None);
     for note in words.chunks_exact(4) {
