@@ -19,7 +19,8 @@ fn alone() -> MutexGuard<'static, ()> {
 fn expected() -> Vec<(Value, &'static [&'static str])> {
     let group = |topic: &str, cargo: Value, batch: u32, sleeping: bool| {
         json!({
-            "topic": topic, "threads": false, "cargo": cargo, "batch": batch, "capacity": 256, "rate": 0.0, "sleeping": sleeping,
+            "topic": topic, "threads": false, "crew": {"producers": 1, "consumers": 1}, "cargo": cargo, "batch": batch,
+            "capacity": 256, "rate": 0.0, "sleeping": sleeping,
         })
     };
     let all = &["ringshm", "pipe", "unix socket", "memcpy"];
