@@ -103,7 +103,7 @@ fn check(root: &Path) -> Result<()> {
 
 fn test(root: &Path) -> Result<()> {
     let before = leftovers::listed()?;
-    run(cargo(root).args(["test", "--workspace"]))?;
+    run(cargo(root).args(["test", "--workspace", "--no-fail-fast"]))?;
     if ["ringshm/tests/crash.rs", "ringshm/tests/crash/main.rs"].iter().any(|test| root.join(test).exists()) {
         run(cargo(root).args(["test", "-p", "ringshm", "--features", "crash-points", "--test", "crash"]))?;
     } else {

@@ -159,10 +159,12 @@ fn a_forged_header_is_refused_by_field() {
         assert_corrupt(verdict::<[u8]>(&vast), "object size");
     }
     for image in made::all_slots() {
-        let changes: [(&str, Change); 3] = [
+        let changes: [(&str, Change); 5] = [
             ("capacity", |header| header.capacity = 7),
-            ("capacity", |header| header.stride = 0),
-            ("capacity", |header| header.stride = 1 << 60),
+            ("stride", |header| header.stride = 0),
+            ("stride", |header| header.stride = 1 << 60),
+            ("capacity", |header| header.max_message = 0),
+            ("capacity", |header| header.max_message = 1 << 60),
         ];
         for (field, change) in changes {
             assert_corrupt(verdict::<u64>(&forged(&image, change)), field);
