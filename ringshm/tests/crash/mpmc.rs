@@ -45,7 +45,7 @@ pub(crate) fn an_mpmc_producer_dies(ring: &Ring, victim: &mut Victim) {
     let mut consumer = open(ring, "m-consumer park");
     consumer.begin("m-drain");
     assert!(consumer.sleeps());
-    victim.does("m-producer park", "open");
+    victim.does("m-producer spin", "open");
     victim.does("m-send 0 40 ack", "sent");
     victim.does("m-leave", "ok");
     victim.ends();
