@@ -148,6 +148,7 @@ impl Member {
         return false;
     }
 
+    #[inline(always)]
     pub(crate) fn refuse_forked(&self) -> Result<(), Fault> {
         if self.is_forked() { Err(Fault::Forked) } else { Ok(()) }
     }

@@ -313,6 +313,8 @@ impl Sender {
     /// Claims up to `most` positions, at least one, if there is room.
     #[inline(always)]
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
+        // The lane is the parent's: a child that announced anything there would hide what its parent holds.
+        self.0.member.refuse_forked()?;
         let mut pauses = 0;
         for _ in 0..TURNS {
             let ring = &mut self.0;
@@ -369,7 +371,6 @@ impl Sender {
 
     fn what_blocks(&mut self, tail: u64, word: SlotWord) -> Result<(), Blocked> {
         let ring = &mut self.0;
-        ring.member.refuse_forked()?;
         let found = word.at(tail);
         // ANNOUNCE: what was seen of `head` and of the slots before `tail` came here is seen below.
         let still = ring.control().tail.load(Acquire) == tail;
@@ -418,6 +419,8 @@ impl Receiver {
     /// Claims up to `most` messages, at least one, if there is one.
     #[inline(always)]
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
+        // As for a sender.
+        self.ring.member.refuse_forked()?;
         let mut pauses = 0;
         for _ in 0..TURNS {
             if self.unfinished.is_some() {
@@ -496,7 +499,6 @@ impl Receiver {
 
     fn what_blocks(&mut self, head: u64, word: SlotWord) -> Result<Option<Claimed>, Blocked> {
         let ring = &mut self.ring;
-        ring.member.refuse_forked()?;
         // ANNOUNCE: what was seen of `tail` and of the slots before `head` came here is seen below.
         let still = ring.control().head.load(Acquire) == head;
         // ANNOUNCE: the producers of what is claimed have announced themselves.

@@ -292,7 +292,6 @@ impl super::Receiver {
     pub(super) fn finish_own(&mut self) -> Result<Option<Claimed>, Blocked> {
         let Some(Unfinished { claim, is_inherited }) = self.unfinished else { return Ok(None) };
         let ring = &self.ring;
-        ring.member.refuse_forked()?;
         // ANNOUNCE: others that have claimed these positions have announced themselves.
         let head = ring.control().head.load(Acquire);
         for position in claim.positions(head, ring.capacity()) {

@@ -225,8 +225,43 @@ fn every_call_is_refused((producer, consumer, records, record_consumer): &mut Ha
     assert!(refused.to_string().contains("open the ring again in the child"));
 }
 
+/// In a child, handles of an MPMC ring refuse to work, and do not hide what the parent's lanes announce: to its survivors a message that
+/// nobody announces is that of a dead consumer.
+fn forked_mpmc_handles_refuse() {
+    let ring = || ringshm::mpmc::<Parcel>("forked-mpmc").capacity(4);
+    let mut producer = ring().producer().expect("a new ring");
+    let mut consumer = ring().consumer().expect("the ring just made");
+    let mut other = ring().consumer().expect("the ring just made");
+    for n in 0..2 {
+        producer.send(Parcel::of(n)).expect("room");
+    }
+    let held = consumer.recv_ref().expect("a message");
+    assert_eq!(*held, Parcel::of(0));
+    held.keep();
+    let mut copies = Some((producer, consumer));
+    let status = in_fork(|| {
+        let (mut producer, mut consumer) = copies.take().expect("the child's copies");
+        let (refused, parcel) = (Fault::Forked, Parcel::of(9));
+        assert_eq!(producer.try_send(parcel), Err(TrySendError::Fault(parcel, refused)));
+        assert_eq!(producer.send(parcel), Err(SendError::Fault(parcel, refused)));
+        assert_eq!(producer.try_send_slice(&[parcel; 2]), Err(TrySendError::Fault((), refused)));
+        assert_eq!(consumer.try_recv(), Err(TryRecvError::Fault(refused)));
+        assert_eq!(consumer.recv(), Err(RecvError::Fault(refused)));
+        assert_eq!(consumer.try_recv_slice(&mut [parcel; 2]), Err(TryRecvError::Fault(refused)));
+        assert_eq!(consumer.try_recv_ref().err(), Some(TryRecvError::Fault(refused)));
+    });
+    assert!(status.success(), "{status}");
+    let (producer, mut consumer) = copies.expect("the parent's");
+    assert_eq!(other.try_recv(), Ok(Parcel::of(1)), "the child left it");
+    assert_eq!(other.try_recv(), Err(TryRecvError::Empty), "what the parent holds is not for others");
+    assert_eq!(consumer.recv(), Ok(Parcel::of(0)));
+    drop(producer);
+    assert_eq!(other.recv(), Err(RecvError::Disconnected), "the child sent nothing");
+}
+
 /// Handles that come through a fork refuse to work, and dropping them closes nothing.
 fn forked_handles_refuse() {
+    forked_mpmc_handles_refuse();
     let mut handles = handles();
     forked_guards_do_nothing(&mut handles);
     let mut handles = Some(handles);
