@@ -138,3 +138,24 @@ fn a_sleeper_killed_at_any_step_costs_one_ring_and_its_successor_is_woken() {
         died
     });
 }
+
+#[test]
+fn a_group_loses_no_wake_up() {
+    explore(|| {
+        let room = Arc::new((ringshm_sync::sleepers::Sleepers::new(), Doorbell::new(), AtomicU32::new(0)));
+        let ringer = thread::spawn({
+            let room = Arc::clone(&room);
+            move || {
+                room.2.store(1, Relaxed);
+                room.0.call(Light::register(), 1, |_| Some(&room.1));
+            }
+        });
+        let berth = room.0.berth(0, &room.1);
+        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER, &Pace::new());
+        while room.2.load(Relaxed) == 0 {
+            assert!(waiter.pause(&berth).is_ok(), "there is no deadline");
+        }
+        waiter.finish(&berth);
+        ringer.join().unwrap();
+    });
+}
