@@ -233,3 +233,21 @@ fn a_record_consumer_killed_at_any_step_leaves_the_count_of_what_it_released() {
         died
     });
 }
+
+#[test]
+fn a_live_successor_is_not_taken_for_its_dead_predecessor() {
+    explore_unfenced(|| {
+        let ring = slots(2);
+        let mut consumer = consumer_in::<u64>(&ring, SPINNING).unwrap();
+        let _killed = ManuallyDrop::new(producer_in::<u64>(&ring, SPINNING).unwrap());
+        ring.drop_lock_of_killed(Role::Producer.lane());
+        let successor = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || ManuallyDrop::new(producer_in::<u64>(&ring, SPINNING).unwrap())
+        });
+        // It may be told of the death; but not of that of the successor.
+        let _ = consumer.try_recv();
+        let _successor = successor.join().unwrap();
+        assert_eq!(consumer.try_recv(), Err(TryRecvError::Empty));
+    });
+}
