@@ -175,8 +175,7 @@ impl Geometry {
             Kind::SpscSlots => (message, message),
             // Moved as words.
             Kind::BroadcastSlots => (message.next_multiple_of(8), message),
-            // No line holds two of them: the writer is in the next one while readers are in the last.
-            Kind::Latest => (message.next_multiple_of(64), message),
+            Kind::Latest => (crate::latest::stride(message, align), message),
             Kind::SpscRecords | Kind::BroadcastRecords => (1, (capacity / 2 - crate::record::HEADER).min(1 << 31)),
             Kind::MpmcSlots | Kind::MpmcBytes => (crate::mpmc::stride(kind, message, align)?, message),
         };

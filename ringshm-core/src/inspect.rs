@@ -224,7 +224,8 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         // Readers of a register keep to themselves what they have read.
         Kind::Latest if role == Role::Consumer => None,
         Kind::SpscRecords | Kind::BroadcastRecords => counted.map(|(_, count)| count),
-        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Latest => Some(cursor),
+        Kind::Latest => Some(crate::latest::written(memory)),
+        Kind::SpscSlots | Kind::BroadcastSlots => Some(cursor),
         Kind::MpmcSlots | Kind::MpmcBytes => Some(number(&lane.counters.messages)),
     };
     Participant {

@@ -1,115 +1,60 @@
 //! The register of the newest value: one writer that never waits, any number of readers that never see half a value.
 //!
 //! ```text
-//!                       cursor   intent
-//!                          │        │
-//!   ──┬──────────┬─────────┼────────┼──────────┬───▶ positions, of four slots in turn
-//!     │  older   │ newest  │ being  │  not yet │
-//!     │  value   │ value   │ written│          │
-//!   ──┴──────────┴─────────┴────────┴──────────┴───
+//!   ──┬─────────────────┬─────────────────┬─────────────────┬─────────────────┬───▶ positions, of four slots in turn
+//!     │ whole 4 │ value │ whole 5 │ value │ whole 6 │ value │ writing 7 │  …  │
+//!   ──┴─────────────────┴─────────────────┴─────────────────┴─────────────────┴───
+//!          oldest                               newest             next
 //! ```
 //!
-//! **Roles.** The writer writes the next of four slots, and then moves the cursor on; before, it says so in `intent`, on the same line. A
-//! reader copies the slot before the cursor, and then loads `intent`: if the writer has begun fewer than four values since, the
-//! copy is whole (LAP, as in the [`broadcast`](crate::broadcast) ring). A reader is disturbed only if the writer writes three more values
+//! **Roles.** The writer goes round four slots. Each begins with a stamp: the position of the value behind it, and whether that is
+//! being written. A reader looks at the slot after the value that it read last; while nothing newer stands there, there is nothing newer at all.
+//! Otherwise it goes on to the newest, copies it, and looks at the stamp again: if it is the same, the copy is whole (LAP; H. Boehm,
+//! "Can seqlocks get along with programming language memory models?", 2012). A reader is disturbed only if the writer begins a fourth value
 //! while it copies one, and then takes a newer one; the writer is never disturbed at all. The words are atomics, so a copy that
 //! comes too late is thrown away, and never undefined behaviour.
 //!
-//! **Speed.** The reader asks for all slots at once with the cursor, so they travel at the same time.
+//! **Speed.** A value of up to 56 bytes and its stamp share one cache line, which travels once: when the reader that waits for it sees
+//! the stamp, it has the value. No other line is written by one side and read by the other.
 //!
-//! **Edges.** PUBLISH, LAP, CLOSE, DEATH, TAKEOVER and DOORBELL, as in the broadcast ring.
+//! **Edges.** PUBLISH, LAP, CLOSE, DEATH, TAKEOVER and DOORBELL, as in the [`broadcast`](crate::broadcast) ring.
 //!
 //! **Death.** A dead writer leaves the last value that it finished; its successor goes on there.
-//!
-//! # Safety
-//! Slots are moved as words, from and to private memory. `T` is valid whatever bytes a slot holds.
 
-#![allow(unsafe_code, reason = "copies values between slots and private memory")]
+mod slots;
 
-use crate::ahead::LINE;
+#[cfg(not(loom))]
+pub(crate) use slots::written;
+pub(crate) use slots::{initialise, stride};
+
 use crate::broadcast::{Lossy, Readable};
 use crate::error::{Fault, OpenError, RecvTimeoutError};
 use crate::lanes::{Peer, Role, State, state_of};
-use crate::layout::{Counters, Geometry, Kind, Lane, MAX_PAYLOAD_ALIGN, Shape, TypeIdentity};
+use crate::layout::{Counters, Geometry, Kind, Lane, Shape, TypeIdentity};
 use crate::member::{Behaviour, Member, OnDeath};
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes};
-use crate::position::is_within;
 use crate::slots::Payload;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::atomic::fence;
-use ringshm_sync::cell::Bytes;
 use ringshm_sync::crash;
 use ringshm_sync::time::{Deadline, Ration};
 use ringshm_sync::wait::{Exchanged, Pace, Waiter};
+use slots::{Found, Slots, Stamp, left_by_writer};
 
 /// Slots of a register: the newest value, and three that the writer may begin before a reader of it is disturbed.
 const SLOTS: u64 = 4;
-/// How often a reader tries again. An honest writer that is as fast as that has not been built.
-const ATTEMPTS: u32 = if cfg!(loom) { 4 } else { 1 << 16 };
+/// At how many stamps a reader looks for one value: six, if the writer does not disturb it. An honest writer that is as fast as
+/// that has not been built.
+const LOOKS: u32 = if cfg!(loom) { 8 } else { 1 << 16 };
 /// The least time between two probes of the writer's lock by one handle.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Names the kind of ring: `Latest<T>` is a register of the newest `T`.
 #[derive(Debug)]
 pub struct Latest<T>(PhantomData<fn(T) -> T>);
-
-/// The slots of a register, by position.
-#[derive(Clone, Debug)]
-struct Slots<T> {
-    data: Bytes,
-    _type: PhantomData<fn(T) -> T>,
-}
-
-impl<T: Payload> Slots<T> {
-    const STRIDE: usize = {
-        assert!(
-            size_of::<T>() > 0 && align_of::<T>() <= MAX_PAYLOAD_ALIGN,
-            "a payload has at least one byte, and an alignment of at most 128"
-        );
-        size_of::<T>().next_multiple_of(LINE as usize)
-    };
-
-    fn new(memory: &Memory) -> Self {
-        let Geometry { kind, stride, capacity, .. } = *memory.geometry();
-        let fits = kind == Kind::Latest && stride == Self::STRIDE as u64 && capacity == SLOTS;
-        assert!(fits, "this memory is no register of this type");
-        Self { data: memory.data().clone(), _type: PhantomData }
-    }
-
-    #[inline(always)]
-    fn offset(position: u64) -> usize {
-        (position % SLOTS) as usize * Self::STRIDE
-    }
-
-    #[inline(always)]
-    fn put(&self, position: u64, value: &T) {
-        // SAFETY: one of the slots, on a multiple of eight; `value` has as many bytes, none of them padding.
-        unsafe { self.data.store_words(Self::offset(position), (&raw const *value).cast(), size_of::<T>()) };
-    }
-
-    /// Copies a value out, which may be a mixture of several.
-    #[inline(always)]
-    fn take(&self, position: u64) -> T {
-        let mut value = MaybeUninit::<T>::uninit();
-        // SAFETY: as for `put`, and there is room for a `T`.
-        unsafe { self.data.load_words(Self::offset(position), value.as_mut_ptr().cast(), size_of::<T>()) };
-        // SAFETY: all its bytes were written just now, and every bit pattern is a `T`.
-        unsafe { value.assume_init() }
-    }
-
-    /// Asks for the slots of the next values after `position`.
-    #[inline(always)]
-    fn prefetch_after(&self, position: u64) {
-        for next in 0..SLOTS {
-            let offset = Self::offset(position.wrapping_add(next));
-            (0..size_of::<T>()).step_by(LINE as usize).for_each(|line| self.data.prefetch_to_read(offset + line));
-        }
-    }
-}
 
 /// The writing side of a register of `T`.
 ///
@@ -119,7 +64,7 @@ impl<T: Payload> Slots<T> {
 pub struct Writer<T> {
     member: Member,
     slots: Slots<T>,
-    /// The cursor, which is never read back.
+    /// The position of the next value, which is never read back.
     published: u64,
 }
 
@@ -127,16 +72,14 @@ impl<T: Payload> Writer<T> {
     fn resume(member: Member) -> Result<Self, OpenError> {
         let slots = Slots::new(member.memory());
         let own = member.own();
-        // Relaxed: the predecessor's, whose lock was taken over (TAKEOVER).
-        let published = own.cursor.load(Relaxed);
-        // Relaxed: as above.
-        let intent = own.intent.load(Relaxed);
-        if !is_within(published, intent, published.wrapping_add(1)) {
-            return Err(OpenError::Corrupt { field: "writer intent" });
-        }
-        if intent != published {
+        let Some((published, had_begun)) = left_by_writer(member.memory()) else {
+            return Err(OpenError::Corrupt { field: "value stamp" });
+        };
+        if had_begun {
             Counters::add(&own.counters.torn, 1);
         }
+        // Relaxed: for tools and successors.
+        own.cursor.store(published, Relaxed);
         Ok(Self { member, slots, published })
     }
 
@@ -147,19 +90,20 @@ impl<T: Payload> Writer<T> {
     #[inline(always)]
     pub fn write(&mut self, value: T) -> Result<(), Fault> {
         self.member.refuse_forked()?;
-        let own = self.member.own();
-        let next = self.published.wrapping_add(1);
-        // Relaxed: the fence below orders it.
-        own.intent.store(next, Relaxed);
-        // LAP: the intent before anything that is written.
+        let (position, next) = (self.published, self.published.wrapping_add(1));
+        // PUBLISH: the value before this one is visible to the reader that finds this one being written.
+        self.slots.stamp(position).store(Stamp::writing(position).0, Release);
+        // LAP: the stamp before anything that is written.
         fence(Release);
-        crash::point("latest.announced");
-        self.slots.put(self.published, &value);
+        crash::point("latest.begun");
+        self.slots.put(position, &value);
         crash::point("latest.written");
-        // PUBLISH: all words of the value are visible to the reader that loads the cursor.
-        own.cursor.store(next, Release);
-        self.published = next;
+        // PUBLISH: all words of the value are visible to the reader that finds it whole.
+        self.slots.stamp(position).store(Stamp::whole(position).0, Release);
         crash::point("latest.published");
+        self.published = next;
+        // Relaxed: for tools and successors.
+        self.member.own().cursor.store(next, Relaxed);
         self.member.memory().lobby().readers.ring(self.member.light());
         Ok(())
     }
@@ -181,7 +125,7 @@ impl<T: Payload> Writer<T> {
 pub struct Reader<T> {
     stay: Stay,
     slots: Slots<T>,
-    /// The cursor before the value that was read last: the origin, if none was.
+    /// The position after the value that was read last: the origin, if none was.
     seen: u64,
     last: Option<T>,
     pace: Pace,
@@ -235,21 +179,29 @@ impl<T: Payload> Reader<T> {
     /// A process that breaks the protocol can at worst make it return a wrong value, or the one before.
     #[inline(always)]
     pub fn read(&mut self) -> Option<T> {
-        self.slots.prefetch_after(self.seen);
-        for _ in 0..ATTEMPTS {
-            let writer = self.stay.writer();
-            // PUBLISH: all words of the values before the cursor are visible.
-            let cursor = writer.cursor.load(Acquire);
-            if cursor == self.seen {
-                return self.last;
-            }
-            let value = self.slots.take(cursor.wrapping_sub(1));
-            // LAP: who has read anything of a later value sees the intent to write it.
-            fence(Acquire);
-            // Relaxed: the fence above orders it.
-            if writer.intent.load(Relaxed).wrapping_sub(cursor) < SLOTS {
-                (self.seen, self.last) = (cursor, Some(value));
-                return self.last;
+        let (mut next, mut newest) = (self.seen, None);
+        for _ in 0..LOOKS {
+            // PUBLISH: all words of the value.
+            let stamp = Stamp(self.slots.stamp(next).load(Acquire));
+            match stamp.at(next) {
+                Found::Whole(position) => {
+                    newest = Some((position, stamp));
+                    next = position.wrapping_add(1);
+                }
+                // The one before it is whole.
+                Found::Writing(position) if position != next => next = position.wrapping_sub(1),
+                Found::Older | Found::Writing(_) => {
+                    let Some((position, stamp)) = newest.take() else { break };
+                    let value = self.slots.take(position);
+                    // LAP: who has read anything of a later value sees the stamp of it.
+                    fence(Acquire);
+                    // Relaxed: the fence above orders it.
+                    if self.slots.stamp(position).load(Relaxed) == stamp.0 {
+                        (self.seen, self.last) = (position.wrapping_add(1), Some(value));
+                        break;
+                    }
+                    next = position;
+                }
             }
         }
         self.last
@@ -260,7 +212,8 @@ impl<T: Payload> Reader<T> {
     #[inline(always)]
     pub fn changed(&self) -> bool {
         // Relaxed: whoever goes on to read loads it again.
-        self.stay.writer().cursor.load(Relaxed) != self.seen
+        let found = Stamp(self.slots.stamp(self.seen).load(Relaxed)).at(self.seen);
+        !matches!(found, Found::Older) && found != Found::Writing(self.seen)
     }
 
     /// Waits until there is a value that [`read`](Self::read) has not returned yet, for at most `timeout`, on the monotonic clock.
@@ -289,7 +242,7 @@ impl<T: Payload> Reader<T> {
             if self.changed() {
                 break Ok(());
             }
-            self.slots.prefetch_after(self.seen);
+            self.slots.prefetch(self.seen);
             let is_over = waiter.pause(&*self.stay.memory().lobby().readers).is_err();
             if self.changed() {
                 break Ok(());

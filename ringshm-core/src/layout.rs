@@ -40,7 +40,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The first eight bytes of every finished segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"ringshm\n");
 /// The version of this file. A segment of another version is refused.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Where the live part begins: [`Control`], then the lanes.
 pub const CONTROL_AT: usize = size_of::<Header>();
@@ -240,8 +240,7 @@ pub struct Lane {
     /// How far the owner has come: published (producer) or released (consumer) up to this position. Only the owner
     /// writes it; it only grows. Not used by MPMC rings.
     pub cursor: AtomicU64,
-    /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc). Latest: the writer writes up to
-    /// this position.
+    /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc).
     pub intent: AtomicU64,
     /// Zero.
     pub reserved: [u64; 6],

@@ -85,11 +85,11 @@ impl Memory {
 
     /// Before anybody else sees the memory: all cursors and their ledgers at the origin.
     pub(crate) fn initialise(&self) {
-        if self.geometry.kind.is_mpmc() {
-            crate::mpmc::initialise(self);
-        }
-        if self.geometry.kind == Kind::BroadcastRecords {
-            crate::broadcast::initialise(self);
+        match self.geometry.kind {
+            Kind::MpmcSlots | Kind::MpmcBytes => crate::mpmc::initialise(self),
+            Kind::BroadcastRecords => crate::broadcast::initialise(self),
+            Kind::Latest => crate::latest::initialise(self),
+            Kind::SpscSlots | Kind::SpscRecords | Kind::BroadcastSlots => {}
         }
         for index in 0..self.geometry.lanes() {
             let lane = self.lane(index);
