@@ -179,6 +179,7 @@ impl<T: Payload> Reader<T> {
     /// A process that breaks the protocol can at worst make it return a wrong value, or the one before.
     #[inline(always)]
     pub fn read(&mut self) -> Option<T> {
+        self.slots.prefetch(self.seen);
         let (mut next, mut newest) = (self.seen, None);
         for _ in 0..LOOKS {
             // PUBLISH: all words of the value.
@@ -211,6 +212,7 @@ impl<T: Payload> Reader<T> {
     #[must_use]
     #[inline(always)]
     pub fn changed(&self) -> bool {
+        self.slots.prefetch(self.seen);
         // Relaxed: whoever goes on to read loads it again.
         let found = Stamp(self.slots.stamp(self.seen).load(Relaxed)).at(self.seen);
         !matches!(found, Found::Older) && found != Found::Writing(self.seen)
@@ -242,7 +244,6 @@ impl<T: Payload> Reader<T> {
             if self.changed() {
                 break Ok(());
             }
-            self.slots.prefetch(self.seen);
             let is_over = waiter.pause(&*self.stay.memory().lobby().readers).is_err();
             if self.changed() {
                 break Ok(());
