@@ -34,43 +34,34 @@
 //! above; DOORBELL wakes one sleeper for each message ([`sleepers`](ringshm_sync::sleepers)); CLOSE, DEATH and TAKEOVER as in every ring.
 //!
 //! **Hostile peers.** Words are loaded once and compared with private positions; offsets are masked; every loop here is bounded.
-//!
-//! # Safety
-//! A slot's word lies at the start of its slot, and is only ever used as a word. The pointer to the control words leads into the memory
-//! that the member keeps alive.
-
-#![allow(unsafe_code, reason = "words inside of the data area")]
 
 mod bytes;
 mod recovery;
+mod ring;
+mod shape;
 mod slots;
 #[cfg(not(loom))]
 mod watch;
 mod word;
 
 pub use bytes::{ByteConsumer, ByteProducer, ByteRef};
+pub(crate) use ring::{Party, Ring};
+#[cfg(not(loom))]
+pub(crate) use shape::is_received;
+pub(crate) use shape::{initialise, message_at, stride};
 pub use slots::{Consumer, Iter, Producer, RecvRef, TryIter};
 #[cfg(not(loom))]
 pub(crate) use watch::unfinished;
 pub(crate) use word::{Claim, MOST_CLAIMED, SlotWord};
 
-use crate::error::{Blocked, Fault, OpenError, Stop};
-use crate::lanes::Role;
-use crate::layout::{Control, Counters, Kind};
+use crate::error::{Blocked, Fault, OpenError};
+use crate::layout::Counters;
 use crate::member::Member;
-use crate::memory::Memory;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use core::time::Duration;
-use recovery::HoldUp;
-use ringshm_sync::atomic::AtomicU64;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use ringshm_sync::cell::Bytes;
 use ringshm_sync::crash;
 use ringshm_sync::hint;
-use ringshm_sync::sleepers::Berth;
-use ringshm_sync::time::{Deadline, Ration};
-use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
 use word::Found;
 
 /// Marks a ring with many producers and many consumers: `Mpmc<T>` is carried by an MPMC ring of the fixed-size type `T`, `Mpmc<[u8]>` by
@@ -86,193 +77,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 /// The most pauses after a lost race.
 const MOST_PAUSES: u32 = 64;
 
-/// Bytes from the start of a slot to its message.
-pub(crate) const fn message_at(kind: Kind, align: u64) -> u64 {
-    let word = size_of::<u64>() as u64;
-    match kind {
-        // The message's length is in between.
-        Kind::MpmcBytes => 2 * word,
-        _ if align > word => align,
-        _ => word,
-    }
-}
-
-/// Bytes from one slot to the next. `None` if there are too many.
-pub(crate) fn stride(kind: Kind, message: u64, align: u64) -> Option<u64> {
-    let unit = align.max(size_of::<u64>() as u64);
-    message_at(kind, align).checked_add(message)?.checked_next_multiple_of(unit)
-}
-
-/// Before anybody else sees the memory: every slot free for the position that comes to it first.
-pub(crate) fn initialise(memory: &Memory) {
-    let geometry = memory.geometry();
-    // Relaxed: nobody else sees the memory yet.
-    memory.control().tail.store(geometry.origin, Relaxed);
-    // Relaxed: as above.
-    memory.control().head.store(geometry.origin, Relaxed);
-    for index in 0..geometry.capacity {
-        let position = geometry.origin.wrapping_add(index);
-        // Relaxed: as above.
-        word_in(memory, position).store(SlotWord::free(position).word(), Relaxed);
-    }
-}
-
-fn word_in(memory: &Memory, position: u64) -> &AtomicU64 {
-    let geometry = memory.geometry();
-    let at = (position & (geometry.capacity - 1)) * geometry.stride;
-    // SAFETY: masked, so inside of the data area; the stride is a multiple of eight.
-    unsafe { memory.data().word(at as usize) }
-}
-
-/// Whether nothing is left to receive, in a ring in which nobody takes part any more.
-#[cfg(not(loom))]
-pub(crate) fn is_received(memory: &Memory) -> bool {
-    let (geometry, control) = (memory.geometry(), memory.control());
-    // Relaxed: final, and visible, because all lanes were seen to be given up or dead.
-    let (head, tail) = (control.head.load(Relaxed), control.tail.load(Relaxed));
-    let holds_message = |position: u64| {
-        // Relaxed: as above.
-        let word = SlotWord::of(word_in(memory, position).load(Relaxed));
-        matches!(word.at(position), Found::Message { .. })
-    };
-    let queued = tail.wrapping_sub(head).min(geometry.capacity);
-    let is_held = |lane: usize| {
-        // Relaxed: as above.
-        let claim = Claim::of(memory.lane(lane).intent.load(Relaxed));
-        claim.positions(head, geometry.capacity).any(holds_message)
-    };
-    !(0..queued).any(|offset| holds_message(head.wrapping_add(offset))) && !memory.lanes_of(Role::Consumer).any(is_held)
-}
-
 /// Lets some time go by after a lost race, twice as much as after the one before. Returns how much is next.
 #[cold]
 fn back_off(pauses: u32) -> u32 {
     hint::pause(pauses);
     (2 * pauses).clamp(1, MOST_PAUSES)
-}
-
-/// What both roles have in common: a lane, the slots' words, and how to wait.
-#[derive(Debug)]
-pub(crate) struct Ring {
-    member: Member,
-    /// Kept here to spare each call two steps.
-    control: NonNull<Control>,
-    data: Bytes,
-    stride: u64,
-    mask: u64,
-    pace: Pace,
-    probes: Ration,
-    hold_up: Option<HoldUp>,
-}
-
-// SAFETY: `control` leads into the member's memory, which is `Send` and `Sync`, and behind it are only atomics.
-unsafe impl Send for Ring {}
-
-impl Ring {
-    fn new(member: Member) -> Result<Self, OpenError> {
-        let memory = member.memory();
-        let geometry = memory.geometry();
-        let control = memory.control();
-        // Relaxed: anything in the window will do.
-        let (head, tail) = (control.head.load(Relaxed), control.tail.load(Relaxed));
-        if (geometry.capacity + 1..=u64::MAX / 2).contains(&tail.wrapping_sub(head)) {
-            return Err(OpenError::Corrupt { field: "tail" });
-        }
-        let (data, stride, mask) = (memory.data().clone(), geometry.stride, geometry.capacity - 1);
-        let (pace, probes) = (Pace::new(), Ration::default());
-        let control = NonNull::from(control);
-        let ring = Self { member, control, data, stride, mask, pace, probes, hold_up: None };
-        if ring.member.behaviour.wait == Wait::Park {
-            ring.sleepers().ask_for_fences();
-        }
-        Ok(ring)
-    }
-
-    pub(crate) fn member(&self) -> &Member {
-        &self.member
-    }
-
-    pub(crate) fn member_mut(&mut self) -> &mut Member {
-        &mut self.member
-    }
-
-    pub(crate) fn capacity(&self) -> u64 {
-        self.mask + 1
-    }
-
-    /// Where the slot of a position begins.
-    #[inline(always)]
-    pub(crate) fn offset(&self, position: u64) -> usize {
-        ((position & self.mask) * self.stride) as usize
-    }
-
-    #[inline(always)]
-    fn word(&self, position: u64) -> &AtomicU64 {
-        // SAFETY: masked, so inside of the data area; the stride is a multiple of eight.
-        unsafe { self.data.word(self.offset(position)) }
-    }
-
-    #[inline(always)]
-    fn control(&self) -> &Control {
-        // SAFETY: leads into the memory that the member keeps alive.
-        unsafe { self.control.as_ref() }
-    }
-
-    /// Says what this participant is about to claim. Everything that it claimed before is finished.
-    #[inline(always)]
-    fn announce(&self, claim: Claim) {
-        // FINISH: who sees this announcement sees how the claim before it ended.
-        // weaken: unmodelled, because loom keeps the stores to a word in the order in which they were executed, so that a recovery's
-        // compare-and-swap always finds the claim finished; a processor that makes stores visible out of order would not.
-        self.member.own().intent.store(claim.word(), Release);
-    }
-
-    fn announce_nothing(&self) {
-        self.announce(Claim::nothing(self.member.memory().geometry().origin));
-    }
-
-    fn sleepers(&self) -> &ringshm_sync::sleepers::Sleepers {
-        match self.member.role() {
-            Role::Producer => &self.control().sleeping_producers,
-            Role::Consumer => &self.control().sleeping_consumers,
-        }
-    }
-
-    fn berth(&self) -> Berth<'_> {
-        let index = self.member.lane() - self.member.memory().lanes_of(self.member.role()).start;
-        self.sleepers().berth(index as u32, &self.member.own().presence.bell)
-    }
-
-    /// Wakes up to `most` sleeping consumers.
-    #[inline(always)]
-    fn call_consumers(&self, most: u64) {
-        let memory = self.member.memory();
-        let lanes = || memory.lanes_of(Role::Consumer);
-        self.control().sleeping_consumers.call(self.member.light(), most, |index| {
-            lanes().nth(index as usize).map(|lane| &memory.lane(lane).presence.bell)
-        });
-    }
-
-    /// Wakes up to `most` sleeping producers.
-    #[inline(always)]
-    fn call_producers(&self, most: u64) {
-        let memory = self.member.memory();
-        let lanes = || memory.lanes_of(Role::Producer);
-        self.control().sleeping_producers.call(self.member.light(), most, |index| {
-            lanes().nth(index as usize).map(|lane| &memory.lane(lane).presence.bell)
-        });
-    }
-
-    /// Messages in the ring that no consumer has claimed, and perhaps some that their producers have only claimed.
-    pub(crate) fn len(&self) -> u64 {
-        // Relaxed: a number for people and heuristics.
-        let head = self.control().head.load(Relaxed);
-        // Relaxed: as above.
-        let tail = self.control().tail.load(Relaxed);
-        // A consumer may have come in between.
-        let queued = tail.wrapping_sub(head);
-        if queued > u64::MAX / 2 { 0 } else { queued.min(self.capacity()) }
-    }
 }
 
 /// What a claim gave: positions from `first` on.
@@ -310,35 +119,62 @@ impl Sender {
         Ok(Self(ring))
     }
 
-    /// Claims up to `most` positions, at least one, if there is room.
+    /// Claims the next position, if it is free and nobody was faster. [`claim`](Self::claim) finds out what was in the way.
     #[inline(always)]
+    pub(crate) fn claim_at_once(&self) -> Option<u64> {
+        if self.0.member.is_forked() {
+            return None;
+        }
+        let tail = self.look().ok()?;
+        self.0.let_consumers_go_ahead(tail);
+        self.take(tail, 1).then_some(tail)
+    }
+
+    /// Claims up to `most` positions, at least one, if there is room.
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
         // The lane is the parent's: a child that announced anything there would hide what its parent holds.
         self.0.member.refuse_forked()?;
         let mut pauses = 0;
         for _ in 0..TURNS {
-            let ring = &mut self.0;
-            // Relaxed: only a guess; the claim itself decides.
-            let tail = ring.control().tail.load(Relaxed);
-            // RELEASE: the consumer of the last lap is done with the slot.
-            let word = SlotWord::of(ring.word(tail).load(Acquire));
-            if word != SlotWord::free(tail) {
-                self.look_again(tail, word)?;
-                continue;
-            }
-            let count = if most == 1 { 1 } else { ring.run(tail, most, SlotWord::free) };
-            ring.announce(Claim::new(tail, count));
-            crash::point("mpmc.send_announced");
-            let next = tail.wrapping_add(count);
-            // ANNOUNCE: who sees the positions claimed sees by whom. Relaxed: a lost race tells nothing.
-            if ring.control().tail.compare_exchange(tail, next, Release, Relaxed).is_ok() {
-                crash::point("mpmc.send_claimed");
+            let tail = match self.look() {
+                Ok(tail) => tail,
+                Err((tail, word)) => {
+                    self.look_again(tail, word)?;
+                    continue;
+                }
+            };
+            let count = if most == 1 { 1 } else { self.0.run(tail, most, SlotWord::free) };
+            if self.take(tail, count) {
                 return Ok(Claimed { first: tail, count, deaths: 0 });
             }
             pauses = back_off(pauses);
         }
         self.0.announce_nothing();
         Err(Blocked::NotReady)
+    }
+
+    /// The next position; or that, and what stands in its slot, if that is not free.
+    #[inline(always)]
+    fn look(&self) -> Result<u64, (u64, SlotWord)> {
+        // Relaxed: only a guess; the claim itself decides.
+        let tail = self.0.control().tail.load(Relaxed);
+        // RELEASE: the consumer of the last lap is done with the slot.
+        let word = SlotWord::of(self.0.word(tail).load(Acquire));
+        if word == SlotWord::free(tail) { Ok(tail) } else { Err((tail, word)) }
+    }
+
+    /// Announces and claims `count` positions, if `tail` is still the next one.
+    #[inline(always)]
+    fn take(&self, tail: u64, count: u64) -> bool {
+        self.0.announce(Claim::new(tail, count));
+        crash::point("mpmc.send_announced");
+        let next = tail.wrapping_add(count);
+        // ANNOUNCE: who sees the positions claimed sees by whom. Relaxed: a lost race tells nothing.
+        if self.0.control().tail.compare_exchange(tail, next, Release, Relaxed).is_err() {
+            return false;
+        }
+        crash::point("mpmc.send_claimed");
+        true
     }
 
     /// Lets consumers have the message at a position that was claimed.
@@ -416,8 +252,17 @@ impl Receiver {
         Ok(Self { ring, unfinished })
     }
 
-    /// Claims up to `most` messages, at least one, if there is one.
+    /// Claims the next message, if it is there and nobody was faster. [`claim`](Self::claim) finds out what was in the way.
     #[inline(always)]
+    pub(crate) fn claim_at_once(&self) -> Option<u64> {
+        if self.ring.member.is_forked() || self.unfinished.is_some() {
+            return None;
+        }
+        let head = self.look().ok()?;
+        self.take(head, 1).then_some(head)
+    }
+
+    /// Claims up to `most` messages, at least one, if there is one.
     pub(crate) fn claim(&mut self, most: u64) -> Result<Claimed, Blocked> {
         // As for a sender.
         self.ring.member.refuse_forked()?;
@@ -428,30 +273,45 @@ impl Receiver {
                     return Ok(own);
                 }
             }
-            let ring = &mut self.ring;
-            // Relaxed: only a guess; the claim itself decides.
-            let head = ring.control().head.load(Relaxed);
-            // PUBLISH: the bytes of the slot.
-            let word = SlotWord::of(ring.word(head).load(Acquire));
-            if word != SlotWord::published(head) {
-                match self.look_again(head, word)? {
+            let head = match self.look() {
+                Ok(head) => head,
+                Err((head, word)) => match self.look_again(head, word)? {
                     Some(orphan) => return Ok(orphan),
                     None => continue,
-                }
-            }
-            let count = if most == 1 { 1 } else { ring.run(head, most, SlotWord::published) };
-            ring.announce(Claim::new(head, count));
-            crash::point("mpmc.recv_announced");
-            let next = head.wrapping_add(count);
-            // ANNOUNCE: who sees the messages claimed sees by whom. Relaxed: a lost race tells nothing.
-            if ring.control().head.compare_exchange(head, next, Release, Relaxed).is_ok() {
-                crash::point("mpmc.recv_claimed");
+                },
+            };
+            let count = if most == 1 { 1 } else { self.ring.run(head, most, SlotWord::published) };
+            if self.take(head, count) {
                 return Ok(Claimed { first: head, count, deaths: 0 });
             }
             pauses = back_off(pauses);
         }
         self.ring.announce_nothing();
         Err(Blocked::NotReady)
+    }
+
+    /// The position of the next message; or that, and what stands in its slot, if that is no fresh message.
+    #[inline(always)]
+    fn look(&self) -> Result<u64, (u64, SlotWord)> {
+        // Relaxed: only a guess; the claim itself decides.
+        let head = self.ring.control().head.load(Relaxed);
+        // PUBLISH: the bytes of the slot.
+        let word = SlotWord::of(self.ring.word(head).load(Acquire));
+        if word == SlotWord::published(head) { Ok(head) } else { Err((head, word)) }
+    }
+
+    /// Announces and claims `count` messages, if `head` is still the next one.
+    #[inline(always)]
+    fn take(&self, head: u64, count: u64) -> bool {
+        self.ring.announce(Claim::new(head, count));
+        crash::point("mpmc.recv_announced");
+        let next = head.wrapping_add(count);
+        // ANNOUNCE: who sees the messages claimed sees by whom. Relaxed: a lost race tells nothing.
+        if self.ring.control().head.compare_exchange(head, next, Release, Relaxed).is_err() {
+            return false;
+        }
+        crash::point("mpmc.recv_claimed");
+        true
     }
 
     /// Lets producers have the slot of a position that was claimed and read.
@@ -546,79 +406,11 @@ impl Receiver {
     }
 }
 
-impl Ring {
-    /// How many slots from `first` on are as wanted, up to `most` and to what one claim may hold. The first one is.
-    #[inline]
-    fn run(&self, first: u64, most: u64, wanted: fn(u64) -> SlotWord) -> u64 {
-        let most = most.min(MOST_CLAIMED).min(self.capacity());
-        let mut count = 1;
-        while count < most {
-            let position = first.wrapping_add(count);
-            // PUBLISH, RELEASE: as for a single slot.
-            if self.word(position).load(Acquire) != wanted(position).word() {
-                break;
-            }
-            count += 1;
-        }
-        count
-    }
-}
-
-/// A side that can wait for the other one.
-pub(crate) trait Party {
-    fn ring(&mut self) -> &mut Ring;
-
-    fn claim_up_to(&mut self, most: u64) -> Result<Claimed, Blocked>;
-
-    /// Claims, and waits until there is something to claim.
-    #[inline(always)]
-    fn claim_by(&mut self, most: u64, deadline: Deadline) -> Result<Claimed, Stop> {
-        match self.claim_up_to(most) {
-            Ok(claimed) => Ok(claimed),
-            Err(Blocked::Disconnected) => Err(Stop::Disconnected),
-            Err(Blocked::Fault(fault)) => Err(Stop::Fault(fault)),
-            Err(Blocked::NotReady | Blocked::Stalled(_)) => self.wait_for(most, deadline),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait_for(&mut self, most: u64, deadline: Deadline) -> Result<Claimed, Stop> {
-        let ring = self.ring();
-        let wait = ring.member.behaviour.wait;
-        // Relaxed: own counter.
-        let count = ring.member.own().counters.messages.load(Relaxed);
-        let exchanged = if most == 1 { Exchanged::one_by_one(count) } else { Exchanged::by_batches(count) };
-        let capacity = ring.capacity();
-        ring.pace.begin(exchanged, count, capacity, wait);
-        let mut waiter = Waiter::new(wait, deadline, &ring.pace);
-        let outcome = loop {
-            // A wait that was over before it began still says whether the others are gone.
-            let is_over = waiter.pause(&self.ring().berth()).is_err();
-            match self.claim_up_to(most) {
-                Ok(claimed) => break Ok(claimed),
-                Err(Blocked::Disconnected) => break Err(Stop::Disconnected),
-                Err(Blocked::Fault(fault)) => break Err(Stop::Fault(fault)),
-                Err(Blocked::NotReady) if is_over => break Err(Stop::TimedOut),
-                Err(Blocked::Stalled(stall)) if is_over => break Err(Stop::Stalled(stall)),
-                Err(Blocked::NotReady | Blocked::Stalled(_)) => {}
-            }
-        };
-        let ring = self.ring();
-        waiter.finish(&ring.berth());
-        if outcome.is_ok() {
-            ring.pace.end(&waiter);
-        }
-        outcome
-    }
-}
-
 impl Party for Sender {
     fn ring(&mut self) -> &mut Ring {
         &mut self.0
     }
 
-    #[inline(always)]
     fn claim_up_to(&mut self, most: u64) -> Result<Claimed, Blocked> {
         self.claim(most)
     }
@@ -629,7 +421,6 @@ impl Party for Receiver {
         &mut self.ring
     }
 
-    #[inline(always)]
     fn claim_up_to(&mut self, most: u64) -> Result<Claimed, Blocked> {
         self.claim(most)
     }

@@ -120,6 +120,14 @@ impl<T: Payload> Producer<T> {
     /// [`TrySendError`], with the message in it. `Stalled` if the next slot is held by a consumer that does not move on.
     #[inline(always)]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        let Some(position) = self.ring.claim_at_once() else { return self.try_send_slowly(message) };
+        self.send_at(position, message);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_send_slowly(&mut self, message: T) -> Result<(), TrySendError<T>> {
         match self.ring.claim(1) {
             Ok(claimed) => {
                 self.send_at(claimed.first, message);
@@ -135,6 +143,14 @@ impl<T: Payload> Producer<T> {
     /// [`SendError`], with the message in it.
     #[inline(always)]
     pub fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        let Some(position) = self.ring.claim_at_once() else { return self.send_slowly(message) };
+        self.send_at(position, message);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_slowly(&mut self, message: T) -> Result<(), SendError<T>> {
         match self.ring.claim_by(1, Deadline::NEVER) {
             Ok(claimed) => {
                 self.send_at(claimed.first, message);
@@ -256,8 +272,15 @@ impl<T: Payload> Consumer<T> {
     /// [`TryRecvError`]. `Stalled` if the next message is held up by a producer that does not move on.
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        let Some(position) = self.ring.claim_at_once() else { return self.try_recv_slowly() };
+        Ok(self.recv_at(position, 0))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_recv_slowly(&mut self) -> Result<T, TryRecvError> {
         let claimed = self.ring.claim(1)?;
-        Ok(self.recv_at(claimed))
+        Ok(self.recv_at(claimed.first, claimed.deaths))
     }
 
     /// Receives a message, and waits for one as long as it takes.
@@ -266,8 +289,15 @@ impl<T: Payload> Consumer<T> {
     /// [`RecvError`].
     #[inline(always)]
     pub fn recv(&mut self) -> Result<T, RecvError> {
+        let Some(position) = self.ring.claim_at_once() else { return self.recv_slowly() };
+        Ok(self.recv_at(position, 0))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_slowly(&mut self) -> Result<T, RecvError> {
         let claimed = self.ring.claim_by(1, Deadline::NEVER)?;
-        Ok(self.recv_at(claimed))
+        Ok(self.recv_at(claimed.first, claimed.deaths))
     }
 
     /// Receives a message, and waits for one for at most `timeout`, on the monotonic clock.
@@ -276,14 +306,14 @@ impl<T: Payload> Consumer<T> {
     /// [`RecvTimeoutError`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let claimed = self.ring.claim_by(1, Deadline::after(timeout))?;
-        Ok(self.recv_at(claimed))
+        Ok(self.recv_at(claimed.first, claimed.deaths))
     }
 
     #[inline(always)]
-    fn recv_at(&mut self, claimed: Claimed) -> T {
-        self.redelivered = claimed.deaths > 0;
-        let message = self.messages.take(self.ring.ring.offset(claimed.first));
-        self.ring.release(claimed.first);
+    fn recv_at(&mut self, position: u64, deaths: u8) -> T {
+        self.redelivered = deaths > 0;
+        let message = self.messages.take(self.ring.ring.offset(position));
+        self.ring.release(position);
         self.ring.finish(1);
         message
     }

@@ -1,7 +1,8 @@
 //! What participants of an MPMC ring have in their hands, for tools that look at it from outside.
 
+use super::shape::word_in;
 use super::word::Found;
-use super::{Claim, SlotWord, word_in};
+use super::{Claim, SlotWord};
 use crate::lanes::Role;
 use crate::memory::Memory;
 use ringshm_sync::atomic::Ordering::Relaxed;
