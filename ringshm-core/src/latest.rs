@@ -35,6 +35,7 @@ use crate::member::{Behaviour, Member, OnDeath};
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes};
 use crate::slots::Payload;
+use crate::waitable::{Waitable, sealed::Sealed};
 use core::marker::PhantomData;
 use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -42,7 +43,9 @@ use ringshm_sync::atomic::fence;
 use ringshm_sync::crash;
 use ringshm_sync::time::{Deadline, Ration};
 use ringshm_sync::wait::{Exchanged, Pace, Waiter};
+use ringshm_sync::watch::AnyBell;
 use slots::{Found, Slots, Stamp, left_by_writer};
+use std::sync::Arc;
 
 /// Slots of a register: the newest value, and three that the writer may begin before a reader of it is disturbed.
 const SLOTS: u64 = 4;
@@ -149,6 +152,13 @@ impl Stay {
         match self {
             Self::Member(member) => member.memory(),
             Self::Visitor(visitor) => visitor.memory(),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Memory> {
+        match self {
+            Self::Member(member) => member.shared(),
+            Self::Visitor(visitor) => visitor.shared(),
         }
     }
 
@@ -288,6 +298,38 @@ impl<T: Payload> Reader<T> {
     pub fn peer(&self) -> Peer {
         let memory = self.stay.memory();
         memory.peer_state(memory.lanes_of(Role::Producer).start)
+    }
+}
+
+impl<T: Payload> Sealed for Writer<T> {}
+
+impl<T: Payload> Waitable for Writer<T> {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::Own(&self.member.own().presence.bell)
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        self.member.shared()
+    }
+}
+
+impl<T: Payload> Sealed for Reader<T> {}
+
+impl<T: Payload> Waitable for Reader<T> {
+    fn is_ready(&mut self) -> bool {
+        self.changed() || self.writer_is_gone()
+    }
+
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::OfAll(&self.stay.memory().lobby().readers)
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        self.stay.shared()
     }
 }
 

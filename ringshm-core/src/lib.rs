@@ -30,6 +30,7 @@ mod record;
 pub mod records;
 pub mod slots;
 mod spsc;
+pub mod waitable;
 
 #[cfg(not(loom))]
 pub mod attach;
@@ -47,3 +48,4 @@ pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
 pub use ringshm_sync::wait;
 pub use slots::{Consumer, Drain, Iter, Loan, Payload, Producer, RecvRef, TryIter};
+pub use waitable::Waitable;

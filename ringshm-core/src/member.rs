@@ -113,6 +113,10 @@ impl Member {
         &self.memory
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
     pub(crate) fn role(&self) -> Role {
         self.role
     }

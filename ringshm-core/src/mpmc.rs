@@ -36,6 +36,7 @@
 //! **Hostile peers.** Words are loaded once and compared with private positions; offsets are masked; every loop here is bounded.
 
 mod bytes;
+mod ready;
 mod recovery;
 mod ring;
 mod shape;
@@ -350,14 +351,20 @@ impl Receiver {
     #[cold]
     #[inline(never)]
     fn look_again(&mut self, head: u64, word: SlotWord) -> Result<Option<Claimed>, Blocked> {
-        let result = self.what_blocks(head, word);
+        let result = self.what_blocks(head, word, Ring::take_orphan);
         if result.is_err() {
             self.ring.announce_nothing();
         }
         result
     }
 
-    fn what_blocks(&mut self, head: u64, word: SlotWord) -> Result<Option<Claimed>, Blocked> {
+    /// As [`look_again`](Self::look_again), where `orphan` finds the message of a dead consumer.
+    fn what_blocks<R>(
+        &mut self,
+        head: u64,
+        word: SlotWord,
+        orphan: impl Fn(&Ring, u64) -> Option<R>,
+    ) -> Result<Option<R>, Blocked> {
         let ring = &mut self.ring;
         // ANNOUNCE: what was seen of `tail` and of the slots before `head` came here is seen below.
         let still = ring.control().head.load(Acquire) == head;
@@ -378,7 +385,7 @@ impl Receiver {
             }
             // Claimed by another: then `head` would have moved on, visibly.
             Found::Later | Found::Message { .. } => Err(Fault::Corrupt { field: "head" }.into()),
-            Found::Free | Found::Earlier if queued == 0 => self.nothing_queued(tail),
+            Found::Free | Found::Earlier if queued == 0 => self.nothing_queued(tail, orphan),
             Found::Free => ring.await_producer(head, word).map(|()| None),
             Found::Earlier => {
                 // Relaxed: the word may have been older than the `tail`; by now it cannot (ANNOUNCE).
@@ -389,13 +396,13 @@ impl Receiver {
     }
 
     /// The ring is empty: is a message to be had from a dead consumer, or will there never be one?
-    fn nothing_queued(&mut self, tail: u64) -> Result<Option<Claimed>, Blocked> {
+    fn nothing_queued<R>(&mut self, tail: u64, orphan: impl Fn(&Ring, u64) -> Option<R>) -> Result<Option<R>, Blocked> {
         let ring = &mut self.ring;
         let all_closed = ring.peers_have_closed();
         if !all_closed && !ring.probes.is_due(LOOK_INTERVAL) {
             return Err(Blocked::NotReady);
         }
-        if let Some(orphan) = ring.take_orphan(tail) {
+        if let Some(orphan) = orphan(ring, tail) {
             return Ok(Some(orphan));
         }
         if !ring.peers_are_gone_now() {

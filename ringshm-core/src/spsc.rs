@@ -53,6 +53,8 @@ pub(crate) struct Producer {
     published: u64,
     /// The consumer's cursor as it was last seen; the real one is here or further on.
     released: u64,
+    /// Where a claim was refused last, and of how many units.
+    refused: (u64, u64),
 }
 
 /// The receiving side. Owned by one thread at a time; every call is on `&mut self`.
@@ -86,16 +88,28 @@ impl Producer {
         if !is_within(released, published, released.wrapping_add(capacity)) || !is_whole(published | released, unit) {
             return Err(OpenError::Corrupt { field: "producer cursor" });
         }
-        Ok(Self { end, capacity, unit, tail: published, published, released })
+        Ok(Self { end, capacity, unit, tail: published, published, released, refused: (published, unit) })
     }
 
     /// Gives the position from which `units` may be written, if there is room for them.
     #[inline(always)]
     pub(crate) fn claim(&mut self, units: u64) -> Result<u64, Blocked> {
         if self.must_look(units) {
-            self.look(units, true)?;
+            self.look(units, true).inspect_err(|_| self.would_take(units))?;
         }
         Ok(self.tail)
+    }
+
+    /// After a refusal: that so many units would have done.
+    #[inline(always)]
+    pub(crate) fn would_take(&mut self, units: u64) {
+        self.refused = (self.tail, units);
+    }
+
+    /// Whether the claim that was refused last would not be refused again for want of room; or any claim, if something was written since.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let units = if self.refused.0 == self.tail { self.refused.1 } else { self.unit };
+        !self.must_look(units) || self.look(units, true) != Err(Blocked::NotReady)
     }
 
     #[inline(always)]
@@ -238,6 +252,11 @@ impl Consumer {
             self.look_or_wait(units, exchanged, deadline)?;
         }
         Ok(self.head)
+    }
+
+    /// Whether [`peek`](Self::peek) has anything but patience to ask for.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        !self.must_look(self.unit) || self.look(self.unit, true) != Err(Blocked::NotReady)
     }
 
     /// As [`peek`](Self::peek), at all that is published now and not only at what was seen before.

@@ -22,6 +22,7 @@ use crate::crash;
 use crate::futex::Futex;
 use crate::time::Deadline;
 use crate::wait::Bell;
+use crate::watch::Standing;
 use core::time::Duration;
 
 /// No park lasts longer, so that a ringer killed between publishing and waking delays a message by at most this, and a death, for which
@@ -66,12 +67,6 @@ impl Doorbell {
     /// yet parked looks again by itself, and counts as not woken.
     pub(crate) fn wakes(&self) -> bool {
         self.ring_attentively()
-    }
-
-    /// Owner: says that it is about to sleep, to ringers that learn of it elsewhere, and in an order that is seen to there.
-    pub(crate) fn announce_quietly(&self) -> u32 {
-        // Relaxed: the caller's barrier orders it.
-        self.word.fetch_or(ASLEEP, Relaxed)
     }
 
     /// Owner: from the next ring on, ringers fence before they look, which costs them some nanoseconds a message, and spares an
@@ -150,5 +145,31 @@ impl Bell for Doorbell {
     fn withdraw(&self) {
         // Relaxed: a ringer that still sees the announcement wakes nobody.
         self.word.fetch_and(!ASLEEP, Relaxed);
+    }
+}
+
+impl Standing for Doorbell {
+    fn announce_quietly(&self) -> u32 {
+        // Relaxed: the caller's barrier orders it.
+        self.word.fetch_or(ASLEEP, Relaxed)
+    }
+
+    fn standing(&self, _ticket: u32) -> Option<u32> {
+        // Relaxed: if it is out of date, the kernel does not let the caller sleep on it.
+        let word = self.word.load(Relaxed);
+        (word & ASLEEP != 0).then_some(word)
+    }
+
+    fn futex(&self) -> &Futex {
+        &self.word
+    }
+
+    fn is_fenced(&self) -> bool {
+        // Relaxed: set by the owner alone.
+        self.word.load(Relaxed) & FENCE_FIRST != 0
+    }
+
+    fn ask_for_fences(&self) {
+        Self::ask_for_fences(self);
     }
 }

@@ -22,6 +22,7 @@ use crate::doorbell::LONGEST_PARK;
 use crate::futex::Futex;
 use crate::time::Deadline;
 use crate::wait::Bell;
+use crate::watch::Standing;
 
 /// Somebody sleeps, or is about to: whoever publishes must wake them.
 const WAITERS: u32 = 1;
@@ -116,17 +117,16 @@ impl EventCount {
 
 impl Bell for EventCount {
     fn announce(&self) -> u32 {
-        // Relaxed: the barrier below orders it.
-        let before = self.word.fetch_or(WAITERS, Relaxed);
+        let ticket = self.announce_quietly();
         crash::point("eventcount.announced");
-        if before & FENCE_FIRST != 0 {
+        if ticket & FENCE_FIRST != 0 {
             // DOORBELL: the announcement before the sleeper's second look.
             fence(SeqCst);
         // DOORBELL: the same, for ringers that do not fence.
         } else if !barrier::heavy() {
             self.ask_for_fences();
         }
-        before | WAITERS
+        ticket
     }
 
     fn park(&self, ticket: u32, deadline: Deadline) {
@@ -134,4 +134,31 @@ impl Bell for EventCount {
     }
 
     fn withdraw(&self) {}
+}
+
+impl Standing for EventCount {
+    fn announce_quietly(&self) -> u32 {
+        // Relaxed: the caller's barrier orders it.
+        self.word.fetch_or(WAITERS, Relaxed) | WAITERS
+    }
+
+    fn standing(&self, ticket: u32) -> Option<u32> {
+        // Relaxed: if it is out of date, the kernel does not let the caller sleep on it.
+        let word = self.word.load(Relaxed);
+        // That another sleeper asked for fences was no ring.
+        (word | FENCE_FIRST == ticket | FENCE_FIRST).then_some(word)
+    }
+
+    fn futex(&self) -> &Futex {
+        &self.word
+    }
+
+    fn is_fenced(&self) -> bool {
+        // Relaxed: set once, by whoever needs it; the fence that follows orders it.
+        self.word.load(Relaxed) & FENCE_FIRST != 0
+    }
+
+    fn ask_for_fences(&self) {
+        Self::ask_for_fences(self);
+    }
 }

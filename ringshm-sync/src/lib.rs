@@ -22,8 +22,10 @@ pub mod crash;
 pub mod doorbell;
 pub mod eventcount;
 pub mod pad;
+pub mod signal;
 pub mod sleepers;
 pub mod wait;
+pub mod watch;
 mod words;
 
 pub use imp::{atomic, barrier, cell, futex, hint, time};

@@ -23,8 +23,10 @@ use crate::atomic::{AtomicU32, AtomicU64, fence};
 use crate::barrier::{self, Light};
 use crate::crash;
 use crate::doorbell::Doorbell;
+use crate::futex::Futex;
 use crate::time::Deadline;
 use crate::wait::Bell;
+use crate::watch::Standing;
 
 /// Some sleeper of the group cannot make other processors fence: ringers fence before they look.
 const FENCE_FIRST: u32 = 1;
@@ -121,11 +123,17 @@ pub struct Berth<'a> {
     bell: &'a Doorbell,
 }
 
+impl<'a> Berth<'a> {
+    /// The member's own bell, which it sleeps on.
+    #[must_use]
+    pub fn bell(&self) -> &'a Doorbell {
+        self.bell
+    }
+}
+
 impl Bell for Berth<'_> {
     fn announce(&self) -> u32 {
-        let before = self.bell.announce_quietly();
-        // Relaxed: the barrier below orders it.
-        self.sleepers.bits.fetch_or(self.bit, Relaxed);
+        let before = self.announce_quietly();
         crash::point("sleepers.announced");
         // Relaxed: set once, by whoever needs it; the fence below orders it.
         if self.sleepers.fences.load(Relaxed) != 0 {
@@ -148,5 +156,33 @@ impl Bell for Berth<'_> {
         self.bell.withdraw();
         // Relaxed: as in `park`.
         self.sleepers.bits.fetch_and(!self.bit, Relaxed);
+    }
+}
+
+impl Standing for Berth<'_> {
+    fn announce_quietly(&self) -> u32 {
+        let before = self.bell.announce_quietly();
+        // Relaxed: the caller's barrier orders it.
+        self.sleepers.bits.fetch_or(self.bit, Relaxed);
+        before
+    }
+
+    fn standing(&self, ticket: u32) -> Option<u32> {
+        // Relaxed: a ringer took the bit and was killed, or is about to ring the bell: to announce again harms nothing.
+        let is_listed = self.sleepers.bits.load(Relaxed) & self.bit != 0;
+        self.bell.standing(ticket).filter(|_| is_listed)
+    }
+
+    fn futex(&self) -> &Futex {
+        self.bell.futex()
+    }
+
+    fn is_fenced(&self) -> bool {
+        // Relaxed: set once, by whoever needs it; the fence that follows orders it.
+        self.sleepers.fences.load(Relaxed) != 0
+    }
+
+    fn ask_for_fences(&self) {
+        self.sleepers.ask_for_fences();
     }
 }

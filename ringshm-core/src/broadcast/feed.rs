@@ -34,6 +34,10 @@ pub(crate) struct Feed {
     published: u64,
     /// May be written up to here without a look. At most the reach, and what the readers' gates allow.
     limit: u64,
+    /// Cursors are multiples of it.
+    unit: u64,
+    /// Where a claim was refused last, and of how many units.
+    refused: (u64, u64),
     /// Whether the last look found less room than goes by between two looks.
     is_gated: bool,
     /// The reach that the last producer left behind: it may have written up to there.
@@ -107,6 +111,8 @@ impl Feed {
             tail: published,
             published,
             limit: published,
+            unit,
+            refused: (published, unit),
             is_gated: false,
             inherited,
             dead: [0; MAX_LANES as usize],
@@ -122,9 +128,15 @@ impl Feed {
     #[inline(always)]
     pub(crate) fn claim(&mut self, units: u64) -> Result<u64, Blocked> {
         if self.must_look(units) {
-            self.look(units, true)?;
+            self.look(units, true).inspect_err(|_| self.refused = (self.tail, units))?;
         }
         Ok(self.begin(units))
+    }
+
+    /// Whether the claim that was refused last would not be refused again for want of room; or any claim, if something was written since.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        let units = if self.refused.0 == self.tail { self.refused.1 } else { self.unit };
+        !self.must_look(units) || self.look(units, true) != Err(Blocked::NotReady)
     }
 
     /// As [`claim`](Self::claim), and waits for the room. The caller has published what it wrote before.

@@ -38,12 +38,12 @@
 //! **Hostile peers.** Cursor, reach, gates and headers are loaded once and checked. A gate that no honest reader can have set
 //! is not waited for; a reach that no honest producer can have set is a fault, or makes a reader lag.
 
-mod feed;
+pub(crate) mod feed;
 mod milestones;
 mod records;
-mod seat;
+pub(crate) mod seat;
 mod slots;
-mod view;
+pub(crate) mod view;
 
 pub use records::{RecordConsumer, RecordProducer, RecordReader, RecordReceiver};
 pub use seat::{Lossless, Lossy, Seat};

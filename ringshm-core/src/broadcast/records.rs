@@ -306,6 +306,8 @@ impl RecordProducer {
     }
 }
 
+crate::waitable::waitable!([] RecordProducer, feed);
+
 /// The receiving side of a broadcast ring of records: a [`RecordConsumer`] or a [`RecordReader`]. See
 /// [`Receiver`](super::Receiver), which this mirrors.
 #[derive(Debug)]
@@ -611,3 +613,5 @@ impl RecordConsumer {
         self.view.seat().lane()
     }
 }
+
+crate::waitable::waitable!([S: Seat + Send] RecordReceiver<S>, view);

@@ -40,7 +40,7 @@ pub(crate) fn visit(memory: Arc<Memory>, behaviour: Behaviour) -> Lossy {
 }
 
 pub(crate) mod private {
-    use super::{Behaviour, Fault, Gone, Lane, Memory};
+    use super::{Arc, Behaviour, Fault, Gone, Lane, Memory};
 
     /// What the two kinds of readers do differently. `feed` is the producer's lane.
     pub trait Seat: core::fmt::Debug {
@@ -48,6 +48,8 @@ pub(crate) mod private {
         const GATES: bool;
 
         fn memory(&self) -> &Memory;
+
+        fn shared(&self) -> &Arc<Memory>;
 
         fn behaviour(&self) -> &Behaviour;
 
@@ -113,6 +115,10 @@ impl private::Seat for Lossless {
     #[inline(always)]
     fn memory(&self) -> &Memory {
         self.member.memory()
+    }
+
+    fn shared(&self) -> &Arc<Memory> {
+        self.member.shared()
     }
 
     #[inline(always)]
@@ -183,6 +189,10 @@ impl private::Seat for Lossy {
         &self.memory
     }
 
+    fn shared(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
     #[inline(always)]
     fn behaviour(&self) -> &Behaviour {
         &self.behaviour
@@ -228,6 +238,10 @@ impl Lossy {
     /// For readers of other kinds of rings.
     #[inline(always)]
     pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Memory> {
         &self.memory
     }
 

@@ -246,6 +246,8 @@ impl<T: Payload> Producer<T> {
     }
 }
 
+crate::waitable::waitable!([T: Payload] Producer<T>, feed);
+
 /// The receiving side of a broadcast ring of `T`: a [`Consumer`] or a [`Reader`].
 ///
 /// Each receives all messages from where it began ([`Start`]), in order. Dropping it concerns nobody else.
@@ -463,6 +465,8 @@ impl<T: Payload> Consumer<T> {
         self.view.seat().lane()
     }
 }
+
+crate::waitable::waitable!([T: Payload, S: Seat + Send] Receiver<T, S>, view);
 
 /// See [`Receiver::iter`].
 #[derive(Debug)]

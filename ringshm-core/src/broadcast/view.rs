@@ -160,6 +160,12 @@ impl<S: Seat> View<S> {
         Ok(self.head)
     }
 
+    /// Whether [`peek`](Self::peek) has anything but patience to ask for.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        // What was missed is for a call to report, which takes it.
+        self.missed != 0 || !self.must_look() || self.look(true) != Err(Halt::NotReady)
+    }
+
     #[inline(always)]
     fn must_look(&self) -> bool {
         self.published == self.head || self.seat.is_forked()

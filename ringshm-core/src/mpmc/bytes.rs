@@ -200,6 +200,8 @@ impl ByteProducer {
     }
 }
 
+crate::waitable::waitable!([] ByteProducer, ring);
+
 /// A receiving side of an MPMC ring of byte messages. As [`Consumer`](super::Consumer).
 #[derive(Debug)]
 pub struct ByteConsumer {
@@ -329,6 +331,8 @@ impl ByteConsumer {
         self.ring.ring.member_mut().will_detach();
     }
 }
+
+crate::waitable::waitable!([] ByteConsumer, ring);
 
 /// A byte message that is still in the ring. Dropping it releases it.
 #[derive(Debug)]

@@ -183,6 +183,24 @@ impl Ring {
 
     /// A consumer's: a message before `head` whose consumer is dead, now this one's. The caller has seen `head` there (ANNOUNCE).
     pub(super) fn take_orphan(&self, head: u64) -> Option<Claimed> {
+        self.find_orphan(head, |position, word| {
+            self.announce(Claim::new(position, 1));
+            let orphan = self.take_over(position, word);
+            if orphan.is_none() {
+                self.announce_nothing();
+            }
+            orphan
+        })
+    }
+
+    /// Whether there is a message that [`take_orphan`](Self::take_orphan) would take.
+    pub(super) fn has_orphan(&self, head: u64) -> Option<()> {
+        self.find_orphan(head, |_, _| Some(()))
+    }
+
+    /// Looks for messages before `head` whose consumers are dead, until `take` is content with one. Where messages are delivered at most once,
+    /// drops them.
+    fn find_orphan<R>(&self, head: u64, take: impl Fn(u64, SlotWord) -> Option<R>) -> Option<R> {
         let memory = self.member.memory();
         for lane in memory.used_lanes_of(Role::Consumer).filter(|lane| *lane != self.member.lane()) {
             // Relaxed: only where to look; `holder` asks who holds what is found there.
@@ -197,13 +215,9 @@ impl Ring {
                 }
                 if memory.geometry().is_at_most_once {
                     self.drop_message(position, word);
-                    continue;
+                } else if let Some(taken) = take(position, word) {
+                    return Some(taken);
                 }
-                self.announce(Claim::new(position, 1));
-                if let Some(orphan) = self.take_over(position, word) {
-                    return Some(orphan);
-                }
-                self.announce_nothing();
             }
         }
         None
@@ -316,5 +330,27 @@ impl super::Receiver {
         }
         self.unfinished = None;
         Ok(None)
+    }
+
+    /// What [`finish_own`](Self::finish_own) would come to: `Some(true)` if a message, `Some(false)` if it is held by somebody alive, `None`
+    /// if nothing is left of the claim.
+    pub(super) fn own_is_ready(&self) -> Option<bool> {
+        let Unfinished { claim, is_inherited } = self.unfinished?;
+        let ring = &self.ring;
+        let is_at_most_once = ring.member.memory().geometry().is_at_most_once;
+        // ANNOUNCE: others that have claimed these positions have announced themselves.
+        let head = ring.control().head.load(Acquire);
+        claim.positions(head, ring.capacity()).find_map(|position| {
+            // Relaxed: nothing is read through it.
+            let word = SlotWord::of(ring.word(position).load(Relaxed));
+            let is_message = matches!(word.at(position), Found::Message { .. });
+            let is_held = || is_inherited && matches!(ring.holder(position, Role::Consumer, true), Holder::Lane(_));
+            match () {
+                () if !is_message => None,
+                () if is_held() => Some(false),
+                () if is_inherited && is_at_most_once => None,
+                () => Some(true),
+            }
+        })
     }
 }

@@ -129,7 +129,7 @@ impl Ring {
         }
     }
 
-    fn berth(&self) -> Berth<'_> {
+    pub(crate) fn berth(&self) -> Berth<'_> {
         let index = self.member.lane() - self.member.memory().lanes_of(self.member.role()).start;
         self.sleepers().berth(index as u32, &self.member.own().presence.bell)
     }

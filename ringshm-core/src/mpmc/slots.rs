@@ -249,6 +249,8 @@ impl<T: Payload> Producer<T> {
     }
 }
 
+crate::waitable::waitable!([T: Payload] Producer<T>, ring);
+
 /// A receiving side of an MPMC ring of `T`: one of many, each message goes to one of them.
 ///
 /// Dropping it leaves the ring; when the last consumer has, producers are told `Disconnected` once the ring is full.
@@ -431,6 +433,8 @@ impl<T: Payload> Consumer<T> {
         self.ring.ring.member_mut().will_detach();
     }
 }
+
+crate::waitable::waitable!([T: Payload] Consumer<T>, ring);
 
 /// A message that is still in the ring. Dropping it releases it.
 #[derive(Debug)]

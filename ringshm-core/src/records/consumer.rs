@@ -284,6 +284,8 @@ impl RecordConsumer {
     }
 }
 
+crate::waitable::waitable!([] RecordConsumer, ring);
+
 /// A record that is still in the ring. Dropping it releases it.
 #[derive(Debug)]
 pub struct RecordRef<'a> {

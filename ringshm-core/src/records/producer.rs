@@ -288,6 +288,8 @@ impl RecordProducer {
     }
 }
 
+crate::waitable::waitable!([] RecordProducer, ring);
+
 /// Bytes of the ring that their producer fills in place. Dropping it sends nothing.
 #[derive(Debug)]
 #[must_use = "a loan that is not committed sends nothing"]

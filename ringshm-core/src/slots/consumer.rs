@@ -185,6 +185,8 @@ impl<T: Payload> Consumer<T> {
     }
 }
 
+crate::waitable::waitable!([T: Payload] Consumer<T>, ring);
+
 /// A message that is still in the ring. Dropping it releases it.
 #[derive(Debug)]
 pub struct RecvRef<'a, T: Payload> {

@@ -197,7 +197,10 @@ impl<T: Payload> Producer<T> {
     fn claim_up_to(&mut self, most: usize) -> Result<u64, Blocked> {
         match self.ring.claim(most as u64) {
             Err(Blocked::NotReady) if self.ring.room() > 0 => Ok(self.ring.tail()),
-            result => result,
+            result => {
+                self.ring.would_take(1);
+                result
+            }
         }
     }
 
@@ -308,6 +311,8 @@ impl Drop for Batch<'_> {
         }
     }
 }
+
+crate::waitable::waitable!([T: Payload] Producer<T>, ring);
 
 /// A slot that its producer fills in place. Dropping it sends nothing.
 #[derive(Debug)]

@@ -62,6 +62,11 @@ macro_rules! gated {
             }
 
             /// As in `core`.
+            pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                self.inner().fetch_add(value, order)
+            }
+
+            /// As in `core`.
             pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
                 self.inner().fetch_or(bits, order)
             }

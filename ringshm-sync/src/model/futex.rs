@@ -2,7 +2,7 @@
 
 use super::atomic::{AtomicU32, Ordering};
 use super::time::Deadline;
-use loom::sync::{Condvar, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
 
 /// A 32-bit word that a thread can sleep on.
 #[derive(Debug)]
@@ -18,6 +18,22 @@ struct State {
     expired: bool,
     /// Sleepers that nobody has woken yet.
     asleep: usize,
+    /// Those that sleep on other words too, and that this one has not woken yet.
+    wakers: Vec<Arc<Waker>>,
+}
+
+/// A sleeper on several words.
+#[derive(Debug, Default)]
+struct Waker {
+    is_awake: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Waker {
+    fn wake(&self) {
+        *lock(&self.is_awake) = true;
+        self.bell.notify_one();
+    }
 }
 
 impl Futex {
@@ -35,6 +51,11 @@ impl Futex {
     /// As in the real futex.
     pub fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
         self.word.fetch_or(bits, order)
+    }
+
+    /// As in the real futex.
+    pub fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        self.word.fetch_add(value, order)
     }
 
     /// As in the real futex.
@@ -67,6 +88,9 @@ impl Futex {
         let any = state.asleep > 0;
         if any {
             state.asleep -= 1;
+        } else if let Some(waker) = state.wakers.pop() {
+            waker.wake();
+            return true;
         }
         self.sleepers.notify_one();
         any
@@ -75,19 +99,70 @@ impl Futex {
     /// As in the real futex.
     pub fn wake_all(&self) {
         super::death::step();
-        lock(&self.state).asleep = 0;
+        let mut state = lock(&self.state);
+        state.asleep = 0;
+        state.wakers.drain(..).for_each(|waker| waker.wake());
         self.sleepers.notify_all();
     }
 
     /// Lets the bound of every park run out, now and from now on.
     pub fn expire(&self) {
         let mut state = lock(&self.state);
-        *state = State { expired: true, asleep: 0 };
+        let State { wakers, .. } = core::mem::replace(&mut *state, State { expired: true, ..State::default() });
+        wakers.iter().for_each(|waker| waker.wake());
         self.sleepers.notify_all();
     }
 }
 
-fn lock(mutex: &Mutex<State>) -> loom::sync::MutexGuard<'_, State> {
+/// As in the real futex.
+pub const MOST_WORDS: usize = 128;
+
+/// As in the real futex.
+#[derive(Debug, Default)]
+pub struct Words<'a> {
+    list: Vec<(&'a Futex, u32)>,
+}
+
+impl<'a> Words<'a> {
+    /// As in the real futex.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As in the real futex.
+    pub fn push(&mut self, word: &'a Futex, expected: u32) {
+        self.list.push((word, expected));
+    }
+
+    /// As in the real futex, and as in the kernel: queued at one word after the other, each of them compared when it is its turn.
+    pub fn wait(&self, _deadline: Deadline) {
+        super::death::step();
+        let waker = Arc::new(Waker::default());
+        let are_as_expected = self.list.iter().all(|(futex, expected)| {
+            let mut state = lock(&futex.state);
+            let sleeps = !state.expired && futex.word.load_in_kernel() == *expected;
+            if sleeps {
+                state.wakers.push(Arc::clone(&waker));
+            }
+            sleeps
+        });
+        if are_as_expected {
+            let mut is_awake = lock(&waker.is_awake);
+            while !*is_awake {
+                is_awake = match waker.bell.wait(is_awake) {
+                    Ok(guard) => guard,
+                    Err(_) => unreachable!("as in `lock`"),
+                };
+            }
+        }
+        for (futex, _) in &self.list {
+            lock(&futex.state).wakers.retain(|other| !Arc::ptr_eq(other, &waker));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> loom::sync::MutexGuard<'_, T> {
     match mutex.lock() {
         Ok(guard) => guard,
         Err(_) => unreachable!("nobody dies in the middle of a system call of the model"),

@@ -2,8 +2,12 @@
 
 use super::atomic::{AtomicU32, Ordering};
 use super::time::Deadline;
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
 use rustix::io::Errno;
-use rustix::thread::futex;
+use rustix::thread::{ClockId, futex};
+use rustix::time::{Timespec, clock_gettime};
 
 /// A 32-bit word that a thread can sleep on, in this process or in another one that maps the same page.
 #[derive(Debug, Default)]
@@ -29,6 +33,12 @@ impl Futex {
         self.0.fetch_or(bits, order)
     }
 
+    /// Adds, wrapping, and returns the word before.
+    #[inline]
+    pub fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        self.0.fetch_add(value, order)
+    }
+
     /// Keeps only the bits of `bits`, and returns the word before.
     #[inline]
     pub fn fetch_and(&self, bits: u32, order: Ordering) -> u32 {
@@ -41,11 +51,7 @@ impl Futex {
     /// what it waits for. The clock is monotonic.
     #[cold]
     pub fn wait(&self, expected: u32, deadline: Deadline) {
-        let timeout = deadline.remaining();
-        let timeout = timeout.map(|left| rustix::time::Timespec {
-            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
+        let timeout = deadline.remaining().map(timespec);
         match futex::wait(self.0.as_core(), futex::Flags::empty(), expected, timeout.as_ref()) {
             // Woken; the word differs; a signal; the deadline. All mean: look again.
             Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
@@ -75,5 +81,81 @@ impl Futex {
     pub fn wake_all(&self) {
         // An error would mean an unmapped word, which a reference rules out.
         let _ = futex::wake(self.0.as_core(), futex::Flags::empty(), i32::MAX as u32);
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: duration.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
+}
+
+/// How many words a thread can sleep on at once: the kernel's limit.
+pub const MOST_WORDS: usize = 128;
+
+/// How long a sleep on several words lasts on a kernel that cannot do that.
+const BLIND_SLEEP: Duration = Duration::from_millis(1);
+
+/// Several words, of the same process or of many, that a thread sleeps on at once, until any of them changes.
+pub struct Words<'a> {
+    list: [futex::Wait; MOST_WORDS],
+    len: usize,
+    first: Option<(&'a Futex, u32)>,
+    _words: PhantomData<&'a Futex>,
+}
+
+impl<'a> Words<'a> {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { list: [futex::Wait::new(); MOST_WORDS], len: 0, first: None, _words: PhantomData }
+    }
+
+    /// One more, to sleep on while it is `expected`.
+    ///
+    /// # Panics
+    /// If there are [`MOST_WORDS`] already.
+    pub fn push(&mut self, word: &'a Futex, expected: u32) {
+        let entry = &mut self.list[self.len];
+        entry.val = expected.into();
+        entry.uaddr = futex::WaitPtr::new((&raw const *word).cast_mut().cast());
+        entry.flags = futex::WaitFlags::SIZE_U32;
+        self.len += 1;
+        self.first = self.first.or(Some((word, expected)));
+    }
+
+    /// As [`Futex::wait`], on all of them: returns at once if any of them has another value than was expected of it.
+    ///
+    /// Where the kernel cannot sleep on several words (older than 5.16, or a seccomp filter), it sleeps on the first, for a millisecond.
+    #[cold]
+    pub fn wait(&self, deadline: Deadline) {
+        let now = clock_gettime(ClockId::Monotonic);
+        // The kernel wants the moment, and not the time until then.
+        let until = deadline.remaining().map(timespec).and_then(|left| now.checked_add(left));
+        match futex::waitv(&self.list[..self.len], futex::WaitvFlags::empty(), until.as_ref(), ClockId::Monotonic) {
+            // As in `Futex::wait`.
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+            Err(_) => match self.first {
+                Some((word, expected)) => word.wait(expected, deadline.at_most(BLIND_SLEEP)),
+                None => std::thread::sleep(BLIND_SLEEP),
+            },
+        }
+    }
+
+    /// Whether the kernel can do it.
+    #[must_use]
+    pub fn are_supported() -> bool {
+        // No words at all are an error, but another one.
+        futex::waitv(&[], futex::WaitvFlags::empty(), None, ClockId::Monotonic) == Err(Errno::INVAL)
+    }
+}
+
+impl Default for Words<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").field("len", &self.len).finish_non_exhaustive()
     }
 }
