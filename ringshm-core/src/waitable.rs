@@ -48,7 +48,7 @@ pub(crate) mod sealed {
 }
 
 /// The word on which one sleeps for a handle, for another thread: it stays where it is when the handle is gone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Word {
     _memory: Arc<Memory>,
     futex: NonNull<Futex>,

@@ -145,8 +145,7 @@ impl Standing for EventCount {
     fn standing(&self, ticket: u32) -> Option<u32> {
         // Relaxed: if it is out of date, the kernel does not let the caller sleep on it.
         let word = self.word.load(Relaxed);
-        // That another sleeper asked for fences was no ring.
-        (word | FENCE_FIRST == ticket | FENCE_FIRST).then_some(word)
+        (word == ticket).then_some(word)
     }
 
     fn futex(&self) -> &Futex {

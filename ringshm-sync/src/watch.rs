@@ -119,6 +119,11 @@ impl<W: Watched> Watch<W> {
         &mut self.watched
     }
 
+    /// What was waited for. The announcement, if there is one, stays.
+    pub fn into_inner(self) -> W {
+        self.watched
+    }
+
     /// Whether it has come.
     pub fn look(&mut self) -> bool {
         self.watched.look()

@@ -55,6 +55,8 @@ mod broadcasting;
 mod builder;
 #[path = "latest.rs"]
 mod registers;
+mod sentry;
+mod waitset;
 
 pub use broadcasting::broadcast;
 pub use builder::{Builder, Heap, inspect, mpmc, names, remove, spsc};
@@ -93,8 +95,9 @@ pub use ringshm_core::os::{Directory, Name};
 pub use ringshm_core::wait::Wait;
 pub use ringshm_core::{
     Consumer, Drain, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain, RecordLoan,
-    RecordProducer, RecordRef, RecvRef, Role, TryIter,
+    RecordProducer, RecordRef, RecvRef, Role, TryIter, Waitable,
 };
+pub use waitset::{Interest, Key, Notifier, Ready, Token, WaitSet};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]
