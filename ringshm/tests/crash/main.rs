@@ -69,6 +69,8 @@ scenarios! {
     a_producer_dies_sending: Places::NamedAndMemfd;
     a_consumer_dies_receiving: Places::NamedAndMemfd;
     a_consumer_dies_holding: Places::NamedAndMemfd;
+    a_producer_dies_sending_to_a_wait_set: Places::Named;
+    a_wait_set_dies_receiving: Places::Named;
     a_producer_dies_closing_on_a_sleeping_consumer: Places::Named;
     a_consumer_dies_closing_on_a_sleeping_producer: Places::Named;
     the_last_consumer_dies_closing: Places::Named;

@@ -79,7 +79,15 @@ pub(crate) fn a_consumer_dies_creating(ring: &Ring, victim: &mut Victim) {
 
 /// A producer wakes a sleeping consumer, fills the ring, sleeps, is woken, goes round the wrap some times, and leaves.
 pub(crate) fn a_producer_dies_sending(ring: &Ring, victim: &mut Victim) {
-    let mut consumer = ring.consumer("await");
+    a_producer_dies_sending_to(ring, victim, ring.consumer("await"));
+}
+
+/// As the one before, to a consumer that sleeps in a wait set: a message that nobody rang for is found all the same.
+pub(crate) fn a_producer_dies_sending_to_a_wait_set(ring: &Ring, victim: &mut Victim) {
+    a_producer_dies_sending_to(ring, victim, ring.consumer("await set"));
+}
+
+fn a_producer_dies_sending_to(ring: &Ring, victim: &mut Victim, mut consumer: Process) {
     consumer.begin("recv 0 40");
     assert!(consumer.sleeps());
     consumer.stop();
@@ -102,7 +110,16 @@ pub(crate) fn a_producer_dies_sending(ring: &Ring, victim: &mut Victim) {
 }
 
 pub(crate) fn a_consumer_dies_receiving(ring: &Ring, victim: &mut Victim) {
-    let mut producer = receive(ring, victim, "recv 0 20 ack");
+    a_consumer_dies_receiving_as(ring, victim, "await park");
+}
+
+/// As the one before, in a wait set.
+pub(crate) fn a_wait_set_dies_receiving(ring: &Ring, victim: &mut Victim) {
+    a_consumer_dies_receiving_as(ring, victim, "await set");
+}
+
+fn a_consumer_dies_receiving_as(ring: &Ring, victim: &mut Victim, options: &str) {
+    let mut producer = receive(ring, victim, options, "recv 0 20 ack");
     let (mut consumer, received) = succeed(ring, "consumer", victim);
     assert_eq!(consumer.ask(&format!("recv {received} 40")), "received 40");
     assert_eq!(producer.hear(), "sent 40");
@@ -112,7 +129,7 @@ pub(crate) fn a_consumer_dies_receiving(ring: &Ring, victim: &mut Victim) {
 
 /// As the one before, with guards: a message is reported before it is released.
 pub(crate) fn a_consumer_dies_holding(ring: &Ring, victim: &mut Victim) {
-    let mut producer = receive(ring, victim, "hold 0 20");
+    let mut producer = receive(ring, victim, "await park", "hold 0 20");
     let (mut consumer, received) = ring.join("consumer", "");
     let done = victim.done();
     assert!(received == done || received + 1 == done, "{done} reported, {received} released: the last one comes again");
@@ -124,9 +141,9 @@ pub(crate) fn a_consumer_dies_holding(ring: &Ring, victim: &mut Victim) {
 
 /// A consumer sleeps, is woken, wakes a producer that sleeps on a full ring, goes round the wrap some times, and leaves. Returns
 /// the producer.
-fn receive(ring: &Ring, victim: &mut Victim, command: &str) -> Process {
+fn receive(ring: &Ring, victim: &mut Victim, options: &str, command: &str) -> Process {
     let mut producer = ring.producer("await");
-    victim.joins(ring, "consumer", "await park");
+    victim.joins(ring, "consumer", options);
     victim.begin(command);
     victim.sleeps();
     victim.stop();

@@ -1,6 +1,7 @@
 //! Messages whose content follows from their number, so that a torn, lost or repeated one is noticed; and one face for the
 //! rings of both kinds.
 
+use super::in_set::InSet;
 use ringshm::{
     Consumer, Fault, Message, OpenError, Peer, Producer, RecordConsumer, RecordProducer, RecvError, RecvTimeoutError,
     SendError, SendTimeoutError, TryRecvError, TrySendError,
@@ -323,6 +324,7 @@ impl Receives for RecordConsumer {
 pub(crate) trait Carried: Message {
     fn sends(producer: Self::Producer) -> Box<dyn Sends>;
     fn receives(consumer: Self::Consumer) -> Box<dyn Receives>;
+    fn receives_in_set(consumer: Self::Consumer) -> Box<dyn Receives>;
 }
 
 impl Carried for Parcel {
@@ -333,6 +335,10 @@ impl Carried for Parcel {
     fn receives(consumer: Consumer<Self>) -> Box<dyn Receives> {
         Box::new(consumer)
     }
+
+    fn receives_in_set(consumer: Consumer<Self>) -> Box<dyn Receives> {
+        Box::new(InSet::new(consumer))
+    }
 }
 
 impl Carried for [u8] {
@@ -342,6 +348,10 @@ impl Carried for [u8] {
 
     fn receives(consumer: RecordConsumer) -> Box<dyn Receives> {
         Box::new(consumer)
+    }
+
+    fn receives_in_set(consumer: RecordConsumer) -> Box<dyn Receives> {
+        Box::new(InSet::new(consumer))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod carrier;
 mod folder;
+mod in_set;
 mod process;
 mod puppet;
 mod ring;

@@ -10,8 +10,8 @@
 //! | `close`, `detach` | `ok` |
 //! | `remove NAME [force]` | `ok`, or the error's variant and text |
 //!
-//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `new`,
-//! `existing`.
+//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `set` (a
+//! consumer in a wait set), `new`, `existing`.
 
 use super::carrier::{Carried, variant};
 use super::process::{PARENT, REPORT};
@@ -135,11 +135,12 @@ impl Puppet {
         });
         let name = if memfd.is_some() { "" } else { place };
         let builder = options.iter().fold(ringshm::spsc::<M>(name), |builder, option| choose(builder, option));
+        let receives = if options.contains(&"set") { M::receives_in_set } else { M::receives };
         match (role, memfd) {
             (Role::Producer, None) => self.sends(M::sends(builder.producer()?)),
             (Role::Producer, Some(memfd)) => self.sends(M::sends(builder.producer_of(memfd)?)),
-            (Role::Consumer, None) => self.receives(M::receives(builder.consumer()?)),
-            (Role::Consumer, Some(memfd)) => self.receives(M::receives(builder.consumer_of(memfd)?)),
+            (Role::Consumer, None) => self.receives(receives(builder.consumer()?)),
+            (Role::Consumer, Some(memfd)) => self.receives(receives(builder.consumer_of(memfd)?)),
         }
     }
 
@@ -207,6 +208,7 @@ fn choose<M: Carried + ?Sized>(builder: Builder<M>, option: &str) -> Builder<M> 
         ("schema", n) => builder.schema(number(n)),
         ("await", _) => builder.on_death(OnDeath::AwaitSuccessor),
         ("park", _) => builder.wait(Wait::Park),
+        ("set", _) => builder,
         ("spin", _) => builder.wait(Wait::Spin),
         ("new", _) => builder.existence(Existence::MustNotExist),
         ("existing", _) => builder.existence(Existence::MustExist),

@@ -4,14 +4,14 @@
 //! |---|---|
 //! | `w-open RINGS FIFOS [bounded]` | `open`: has a set that receives from as many rings, of all kinds in turn, and reads as many FIFOs |
 //! | `w-open-last RINGS` | the same, of which only the last ring is shared with anybody |
-//! | `w-wait` | `begin`, then `ready` and the numbers of what was ready, after receiving from it; `timeout`; or what else a ring said |
+//! | `w-wait` | `begin`, then `ready` and the numbers of what was ready, after receiving from it; or what else a ring said |
 //! | `w-poll` | the same, of what is ready now |
 //! | `s-open RINGS FIFOS` | `open`: sends to them |
 //! | `s-send N` | `sent`: a message to that ring, or beyond the rings a byte to that FIFO |
 //! | `p-open N` | `open`: sends to ring number N |
 //! | `p-call COUNT`, `p-echo COUNT` | `begin`, then `called COUNT`, `echoed COUNT`: sends a number and waits for it; waits for one and sends it back |
 
-use crate::support::{Folder, PATIENCE, report};
+use crate::support::{Folder, report};
 use ringshm::{Interest, Key, Ready, Role, Token, TryRecvError, WaitSet, broadcast, latest, mpmc};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -197,8 +197,8 @@ impl Actor {
             }
             ["w-wait"] => {
                 report("begin");
-                let ready = self.set.wait_timeout(PATIENCE / 2).expect("epoll and threads");
-                if ready.is_empty() { "timeout".to_owned() } else { self.drain(&ready) }
+                let ready = self.set.wait().expect("epoll and threads");
+                self.drain(&ready)
             }
             ["w-poll"] => {
                 let ready = self.set.try_wait().expect("epoll");
@@ -224,14 +224,14 @@ impl Actor {
                 report("begin");
                 for value in 0..number(count) as u64 {
                     self.sinks[0].send(value);
-                    assert_eq!(self.next(), Some(value), "a wake-up was lost");
+                    assert_eq!(self.next(), value);
                 }
                 format!("called {count}")
             }
             ["p-echo", count] => {
                 report("begin");
                 for value in 0..number(count) as u64 {
-                    assert_eq!(self.next(), Some(value), "a wake-up was lost");
+                    assert_eq!(self.next(), value);
                     self.sinks[0].send(value);
                 }
                 format!("echoed {count}")
@@ -240,11 +240,11 @@ impl Actor {
         })
     }
 
-    /// The next message, or `None` if nobody rang for it.
-    fn next(&mut self) -> Option<u64> {
+    /// The next message. If nobody rings for it, the parent loses patience.
+    fn next(&mut self) -> u64 {
         let [Source::Slots(key)] = self.sources[..] else { panic!("opened to call, or to echo") };
-        let ready = self.set.wait_timeout(PATIENCE / 2).expect("threads");
-        ready.contains(key).then(|| self.set[key].try_recv().expect("it is ready"))
+        assert!(self.set.wait().expect("threads").contains(key));
+        self.set[key].try_recv().expect("it is ready")
     }
 
     fn drain(&mut self, ready: &Ready) -> String {

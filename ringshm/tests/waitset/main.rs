@@ -1,7 +1,7 @@
 //! A wait set among processes that were started with `exec`: anything of hundreds wakes it, whoever is killed.
 //!
-//! A set wakes up now and then even if nobody rings, and that would hide a wake-up that was lost. So where nobody dies, these sets sleep for as
-//! long as a test is patient: what is not rung for is a time-out, and fails.
+//! A set wakes up now and then even if nobody rings, and that would hide a wake-up that was lost. So where nobody dies, these sets sleep
+//! until they are rung for, without a deadline, before which they would look once more: then it is the parent that loses patience.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,16 +1,35 @@
 //! A wait set within one process: what can be added, removed and notified, and when it ends.
 
+use crate::support::PATIENCE;
 use ringshm::{Consumer, Interest, Producer, WaitSet};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 fn ring() -> (Producer<u64>, Consumer<u64>) {
     ringshm::spsc::<u64>("").capacity(2).threads().expect("memory")
+}
+
+/// Ends the test run if it lives too long: a wait that nobody ends cannot fail by itself, and a wait with an end looks once more before it
+/// ends, and so finds what nobody rang for.
+struct Watchdog(#[expect(dead_code, reason = "its end is what counts")] Sender<()>);
+
+impl Watchdog {
+    fn new() -> Self {
+        let (sender, receiver) = channel();
+        let test = thread::current().name().unwrap_or("a test").to_owned();
+        thread::spawn(move || {
+            if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test}: a wake-up was lost");
+                std::process::abort();
+            }
+        });
+        Self(sender)
+    }
 }
 
 /// A set that nothing wakes but what is rung for.
@@ -45,22 +64,24 @@ fn nothing_is_ready_before_its_time() {
 
 #[test]
 fn what_is_not_taken_is_ready_again() {
+    let _watchdog = Watchdog::new();
     let (mut set, (mut producer, consumer)) = (set(), ring());
     let key = set.add(consumer);
     producer.send(1).expect("room");
     for _ in 0..3 {
-        assert!(set.wait_timeout(PATIENCE).expect("no helpers").contains(key));
+        assert!(set.wait().expect("no helpers").contains(key));
     }
     assert_eq!(set[key].try_recv(), Ok(1));
     assert!(set.try_wait().expect("no helpers").is_empty());
     drop(producer);
     for _ in 0..3 {
-        assert!(set.wait_timeout(PATIENCE).expect("no helpers").contains(key), "to say that the ring is closed");
+        assert!(set.wait().expect("no helpers").contains(key), "to say that the ring is closed");
     }
 }
 
 #[test]
 fn a_producer_that_was_refused_is_ready_when_there_is_room() {
+    let _watchdog = Watchdog::new();
     let (mut set, (mut producer, mut consumer)) = (set(), ring());
     while producer.try_send(1).is_ok() {}
     let key = set.add(producer);
@@ -68,7 +89,7 @@ fn a_producer_that_was_refused_is_ready_when_there_is_room() {
         assert_eq!(consumer.recv(), Ok(1));
         consumer
     });
-    assert!(set.wait_timeout(PATIENCE).expect("no helpers").contains(key));
+    assert!(set.wait().expect("no helpers").contains(key));
     assert_eq!(set[key].try_send(2), Ok(()));
     assert!(receiver.join().expect("no panic").len() == 2);
 }
@@ -78,7 +99,7 @@ fn is_woken_by_each(set: &mut WaitSet, keys: &[ringshm::Key<Consumer<u64>>], pro
     for (n, producer) in producers.iter_mut().enumerate() {
         thread::scope(|scope| {
             scope.spawn(|| producer.send(n as u64).expect("room"));
-            let ready = set.wait_timeout(PATIENCE).expect("helpers");
+            let ready = set.wait().expect("helpers");
             assert!(ready.contains(keys[n]) && ready.len() == 1, "{n}: {ready:?}");
         });
         assert_eq!(set[keys[n]].try_recv(), Ok(n as u64));
@@ -87,6 +108,7 @@ fn is_woken_by_each(set: &mut WaitSet, keys: &[ringshm::Key<Consumer<u64>>], pro
 
 #[test]
 fn channels_come_and_go_on_both_sides_of_what_a_thread_can_sleep_on() {
+    let _watchdog = Watchdog::new();
     let mut set = set();
     let (mut producers, mut keys) = (Vec::new(), Vec::new());
     for _ in 0..260 {
@@ -120,7 +142,7 @@ fn channels_come_and_go_on_both_sides_of_what_a_thread_can_sleep_on() {
     for (far, near) in &mut sockets {
         thread::scope(|scope| {
             scope.spawn(|| far.write_all(b"x").expect("room"));
-            let ready = set.wait_timeout(PATIENCE).expect("helpers");
+            let ready = set.wait().expect("helpers");
             assert!(ready.contains(*near) && ready.len() == 1, "{ready:?}");
         });
         set[*near].read_exact(&mut [0]).expect("a byte");
@@ -130,13 +152,14 @@ fn channels_come_and_go_on_both_sides_of_what_a_thread_can_sleep_on() {
 
 #[test]
 fn a_set_of_descriptors_is_woken_by_any() {
+    let _watchdog = Watchdog::new();
     let mut set = set();
     let mut pairs = Vec::new();
     for _ in 0..20 {
         let (far, near) = UnixStream::pair().expect("sockets");
         pairs.push((far, set.add_fd(near, Interest::Either).expect("a socket")));
     }
-    assert_eq!(set.wait_timeout(PATIENCE).expect("epoll").len(), 20, "all can be written");
+    assert_eq!(set.wait().expect("epoll").len(), 20, "all can be written");
     let mut sockets = Vec::new();
     for (far, key) in pairs {
         let near = set.remove(key).expect("not removed before");
@@ -145,7 +168,7 @@ fn a_set_of_descriptors_is_woken_by_any() {
     for (far, near) in &mut sockets {
         thread::scope(|scope| {
             scope.spawn(|| far.write_all(b"x").expect("room"));
-            let ready = set.wait_timeout(PATIENCE).expect("epoll");
+            let ready = set.wait().expect("epoll");
             assert!(ready.contains(*near) && ready.len() == 1, "{ready:?}");
         });
         set[*near].read_exact(&mut [0]).expect("a byte");
@@ -154,6 +177,7 @@ fn a_set_of_descriptors_is_woken_by_any() {
 
 #[test]
 fn a_notifier_ends_a_wait_of_any_set() {
+    let _watchdog = Watchdog::new();
     let (_producer, consumer) = ring();
     let (_far, near) = UnixStream::pair().expect("sockets");
     let mut set = set();
@@ -161,14 +185,14 @@ fn a_notifier_ends_a_wait_of_any_set() {
     let is_ended = |set: &mut WaitSet| {
         thread::scope(|scope| {
             scope.spawn(|| notifier.notify());
-            let ready = set.wait_timeout(PATIENCE).expect("helpers");
+            let ready = set.wait().expect("helpers");
             assert!(ready.is_notified() && ready.is_empty(), "{ready:?}");
         });
         assert!(!set.try_wait().expect("epoll").is_notified(), "once is enough");
         // One that comes before the wait ends it too, and only it.
         notifier.notify();
         notifier.notify();
-        assert!(set.wait_timeout(PATIENCE).expect("helpers").is_notified());
+        assert!(set.wait().expect("helpers").is_notified());
         assert!(!set.wait_timeout(AT_ONCE).expect("helpers").is_notified());
     };
     is_ended(&mut set);
