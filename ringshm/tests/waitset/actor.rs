@@ -34,7 +34,7 @@ enum Sink {
     Slots(ringshm::Producer<u64>),
     Records(ringshm::RecordProducer),
     Jobs(mpmc::Producer<u64>),
-    Feed(broadcast::Producer<u64>),
+    Feed(Box<broadcast::Producer<u64>>),
     Register(latest::Writer<u64>),
     Fifo(File),
 }
@@ -149,7 +149,7 @@ impl Sink {
             0 => Self::Slots(ringshm::spsc::<u64>(name).capacity(8).producer().expect("a ring")),
             1 => Self::Records(ringshm::spsc::<[u8]>(name).capacity(256).producer().expect("a ring")),
             2 => Self::Jobs(few(name).producer().expect("a ring")),
-            3 | 4 => Self::Feed(ringshm::broadcast::<u64>(name).capacity(8).producer().expect("a ring")),
+            3 | 4 => Self::Feed(Box::new(ringshm::broadcast::<u64>(name).capacity(8).producer().expect("a ring"))),
             _ => Self::Register(ringshm::latest::<u64>(name).producer().expect("a ring")),
         }
     }
