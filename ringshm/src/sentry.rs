@@ -12,7 +12,6 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// How many words one sentry watches: as many as the kernel lets a thread sleep on, but for the one that calls the sentry itself.
 pub(crate) const POSTS: usize = MOST_WORDS - 1;
@@ -66,13 +65,12 @@ pub(crate) struct Sentry {
 }
 
 impl Sentry {
-    /// Starts it, with nothing to watch. With `rounds`, it also sounds every alarm that has not sounded for as long: then a word
-    /// that changed without a wake is noticed, and whatever else nobody rings for.
-    pub(crate) fn start(rounds: Option<Duration>) -> io::Result<Self> {
+    /// Starts it, with nothing to watch.
+    pub(crate) fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let thread = std::thread::Builder::new().name("ringshm-sentry".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || watch(&shared, rounds)
+            move || watch(&shared)
         })?;
         Ok(Self { shared, thread: Some(thread), process: std::process::id() })
     }
@@ -109,16 +107,9 @@ impl Drop for Sentry {
     }
 }
 
-fn watch(shared: &Shared, rounds: Option<Duration>) {
-    let mut round = Deadline::NEVER;
+fn watch(shared: &Shared) {
     loop {
         let seen = shared.change.seen();
-        if let Some(interval) = rounds {
-            if round == Deadline::NEVER || round.is_over() {
-                sound(shared, |_| round != Deadline::NEVER);
-                round = Deadline::after(interval);
-            }
-        }
         // The list may change while this sleeps: the words are kept alive here.
         let list = shared.list();
         if list.is_closed {
@@ -129,7 +120,7 @@ fn watch(shared: &Shared, rounds: Option<Duration>) {
         let mut words = Words::new();
         words.push(shared.change.word(), seen);
         watched.iter().for_each(|(word, expected)| words.push(word.futex(), *expected));
-        words.wait(round);
+        words.wait(Deadline::NEVER);
         // Relaxed: the alarm orders it.
         sound(shared, |post| post.word.futex().load(Relaxed) != post.expected);
     }

@@ -8,27 +8,29 @@
 //!              the bells of the first 127 channels
 //! ```
 //!
-//! A set of up to 127 channels makes one system call to sleep and one to be woken, and has no thread besides its owner's; a set of
-//! descriptors only is an epoll. Where both come together, or more channels than the kernel lets a thread sleep on, threads are started
+//! A set of up to 127 channels makes two system calls for a sleep, `membarrier` and `futex_waitv`, and has no thread besides its owner's; a set
+//! of descriptors only is an epoll. Where both come together, or more channels than the kernel lets a thread sleep on, threads are started
 //! that sleep on the rest; they touch no ring, and are joined when the set is dropped.
 //!
 //! No sleep is longer than some milliseconds ([`longest_sleep`]), because nobody rings for what a killed process left undone.
 
+mod channel;
 mod descriptors;
+mod found;
 
-use crate::sentry::{Alarm, POSTS, Post, Sentry};
+pub use found::{Key, Ready, Token};
+
+use crate::sentry::{Alarm, POSTS};
+use channel::{Channel, Posted};
 use descriptors::Descriptors;
 use ringshm_core::Waitable;
 use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
 use ringshm_sync::time::Deadline;
-use ringshm_sync::watch::{AnyBell, Watch, Watched, announce};
-use std::any::Any;
+use ringshm_sync::watch::{Watch, Watched as _, announce};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -100,23 +102,6 @@ pub struct WaitSet {
     process: u32,
 }
 
-/// Stands for something in a set, and knows its type. Belongs to the set that gave it: in another one it means nothing, or something else.
-pub struct Key<H> {
-    id: Id,
-    _of: PhantomData<fn() -> H>,
-}
-
-/// Stands for something in a set, whatever its type: see [`Ready`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token(Id);
-
-/// What a wait found.
-#[derive(Clone, Debug, Default)]
-pub struct Ready {
-    ids: Vec<Id>,
-    is_notified: bool,
-}
-
 /// What a descriptor is waited for. An error of it, or the end of what it is connected to, is reported whatever is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -170,98 +155,6 @@ impl Alarm for Shared {
     }
 }
 
-/// A handle in a set.
-struct Channel {
-    id: Id,
-    handle: Box<dyn Handle>,
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// A handle of a type that its owner knows.
-trait Handle: Waitable {
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
-}
-
-impl<H: Waitable + 'static> Handle for H {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
-
-impl Watched for Channel {
-    fn bell(&self) -> AnyBell<'_> {
-        self.handle.bell()
-    }
-
-    fn look(&mut self) -> bool {
-        self.handle.is_ready()
-    }
-}
-
-/// A sentry, and what it was told: for each place the channel and its announcement.
-#[derive(Debug)]
-struct Posted {
-    sentry: Sentry,
-    told: Vec<Option<(Id, u64)>>,
-}
-
-impl Posted {
-    fn start() -> io::Result<Self> {
-        Ok(Self { sentry: Sentry::start(None)?, told: vec![None; POSTS] })
-    }
-
-    /// Has the sentry watch these channels. `false` if one of them was rung meanwhile.
-    fn watch(&mut self, channels: &[Watch<Channel>], alarm: &Arc<Shared>) -> bool {
-        let wanted = |place: usize| channels.get(place).map(|watch| (watch.get().id, watch.announcements()));
-        if (0..POSTS).all(|place| self.told[place] == wanted(place)) {
-            return true;
-        }
-        let mut all_stand = true;
-        self.sentry.change(|put| {
-            for place in 0..POSTS {
-                if self.told[place] == wanted(place) {
-                    continue;
-                }
-                let Some(watch) = channels.get(place) else {
-                    self.told[place] = None;
-                    put(place, None);
-                    continue;
-                };
-                let Some(expected) = watch.standing() else {
-                    all_stand = false;
-                    continue;
-                };
-                let alarm: Arc<dyn Alarm> = Arc::<Shared>::clone(alarm);
-                put(place, Some(Post { word: watch.get().handle.word(), expected, alarm }));
-                self.told[place] = wanted(place);
-            }
-        });
-        all_stand
-    }
-
-    /// Has it forget the channel at a place.
-    fn forget(&mut self, place: usize) {
-        if self.told[place].take().is_some() {
-            self.sentry.change(|put| put(place, None));
-        }
-    }
-}
-
 impl WaitSet {
     /// With nothing in it.
     #[must_use]
@@ -297,8 +190,8 @@ impl WaitSet {
     pub fn add<H: Waitable + 'static>(&mut self, handle: H) -> Key<H> {
         let id = self.new_id();
         self.places.insert(id, self.channels.len());
-        self.channels.push(Watch::new(Channel { id, handle: Box::new(handle) }));
-        Key { id, _of: PhantomData }
+        self.channels.push(Watch::new(Channel::new(id, handle)));
+        Key::new(id)
     }
 
     /// Waits for this descriptor too: a socket, a pipe, a timer, anything that epoll takes. The set keeps `fd`, owned or borrowed, until it is
@@ -333,31 +226,31 @@ impl WaitSet {
             descriptors => descriptors.insert(Descriptors::new(&self.shared)?),
         };
         descriptors.add(id, fd, interest)?;
-        Ok(Key { id, _of: PhantomData })
+        Ok(Key::new(id))
     }
 
     /// What a key stands for. `None` if it was removed.
     #[must_use]
     pub fn get<H: 'static>(&self, key: Key<H>) -> Option<&H> {
-        match self.places.get(&key.id) {
+        match self.places.get(&key.id()) {
             Some(place) => self.channels[*place].get().handle.as_any().downcast_ref(),
-            None => self.descriptors.as_ref()?.get(key.id),
+            None => self.descriptors.as_ref()?.get(key.id()),
         }
     }
 
     /// What a key stands for, to be used. `None` if it was removed.
     #[must_use]
     pub fn get_mut<H: 'static>(&mut self, key: Key<H>) -> Option<&mut H> {
-        match self.places.get(&key.id) {
+        match self.places.get(&key.id()) {
             Some(place) => self.channels[*place].get_mut().handle.as_any_mut().downcast_mut(),
-            None => self.descriptors.as_mut()?.get_mut(key.id),
+            None => self.descriptors.as_mut()?.get_mut(key.id()),
         }
     }
 
     /// Waits for it no longer, and gives it back. `None` if it was removed before.
     pub fn remove<H: 'static>(&mut self, key: Key<H>) -> Option<H> {
-        let Some(place) = self.places.remove(&key.id) else {
-            return self.descriptors.as_mut()?.remove(key.id);
+        let Some(place) = self.places.remove(&key.id()) else {
+            return self.descriptors.as_mut()?.remove(key.id());
         };
         // The last one takes its place.
         for place in [place, self.channels.len() - 1] {
@@ -526,85 +419,5 @@ impl Notifier {
         *self.shared.is_notified() = true;
         self.shared.signal.raise();
         self.shared.raise_event();
-    }
-}
-
-impl Ready {
-    /// Whether this is ready.
-    #[must_use]
-    pub fn contains(&self, which: impl Into<Token>) -> bool {
-        self.ids.contains(&which.into().0)
-    }
-
-    /// Everything that is ready: channels first, in no particular order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Token> + '_ {
-        self.ids.iter().map(|id| Token(*id))
-    }
-
-    /// How many are ready.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether nothing is: the wait has timed out, or [is notified](Self::is_notified).
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// Whether a [`Notifier`] has called.
-    #[must_use]
-    pub fn is_notified(&self) -> bool {
-        self.is_notified
-    }
-}
-
-impl<H> Key<H> {
-    /// The same without the type.
-    #[must_use]
-    pub fn token(self) -> Token {
-        Token(self.id)
-    }
-}
-
-impl<H> From<Key<H>> for Token {
-    fn from(key: Key<H>) -> Self {
-        key.token()
-    }
-}
-
-impl<H> PartialEq<Key<H>> for Token {
-    fn eq(&self, key: &Key<H>) -> bool {
-        self.0 == key.id
-    }
-}
-
-// Whatever `H` is: a key is a number.
-impl<H> Clone for Key<H> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<H> Copy for Key<H> {}
-
-impl<H> PartialEq for Key<H> {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl<H> Eq for Key<H> {}
-
-impl<H> std::hash::Hash for Key<H> {
-    fn hash<S: std::hash::Hasher>(&self, state: &mut S) {
-        self.id.hash(state);
-    }
-}
-
-impl<H> fmt::Debug for Key<H> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Key").field(&self.id).finish()
     }
 }
