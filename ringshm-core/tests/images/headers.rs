@@ -82,7 +82,7 @@ fn an_object_without_a_finished_header_is_refused() {
         let swapped: Vec<u8> = image[..8].iter().rev().chain(&image[8..]).copied().collect();
         assert_corrupt(verdict::<[u8]>(&swapped), "magic");
         // Written from the front by somebody who did not know that the magic comes last.
-        for written in [8, 16, 64, 504, 511] {
+        for written in [8, 16, 64, 504, 508] {
             let mut half = image.clone();
             half[written..HEADER].fill(0);
             assert!(verdict::<[u8]>(&half).is_err(), "{written} bytes");
