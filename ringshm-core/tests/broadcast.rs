@@ -354,6 +354,46 @@ fn a_lossless_reader_holds_the_producer_up_until_it_receives_or_leaves() {
     assert_eq!(producer.try_send_slice(&[5; 100]), Ok(100));
 }
 
+/// A record of a batch, which has readers look at the ring when it is asked for: in the middle of the batch.
+struct Glance<'a, L>(&'a [u8], &'a L);
+
+impl<L: Fn()> AsRef<[u8]> for Glance<'_, L> {
+    fn as_ref(&self) -> &[u8] {
+        (self.1)();
+        self.0
+    }
+}
+
+#[test]
+fn a_batch_of_records_that_is_longer_than_the_ring_confuses_nobody() {
+    for origin in ORIGINS {
+        let wishes = Wishes { capacity: Some(128), origin, ..Wishes::default() };
+        let memory = Memory::on_heap(Broadcast::<[u8]>::geometry(&wishes).expect("a small ring"));
+        let mut producer = producer_in::<Broadcast<[u8]>>(&memory, Behaviour::default()).expect("nobody is there");
+        let come = || reader_in::<Broadcast<[u8]>>(&memory, Behaviour::default()).expect("a sound ring");
+        let reader = std::cell::RefCell::new(come());
+        let received = std::cell::Cell::new(0);
+        let read = |count: usize| {
+            for _ in 0..count {
+                match reader.borrow_mut().try_recv(&mut Vec::new()) {
+                    Ok(_) => received.set(received.get() + 1),
+                    Err(TryRecvError::Lagged(missed)) => received.set(received.get() + missed),
+                    Err(TryRecvError::Empty) => break,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        };
+        let glance = || {
+            drop(come());
+            read(1);
+        };
+        let batch = [(); 30].map(|()| Glance(&[5; 40], &glance));
+        assert_eq!(producer.try_send_slice(&batch), Ok(30));
+        read(usize::MAX);
+        assert_eq!((received.get(), producer.sent()), (30, 30));
+    }
+}
+
 #[test]
 fn a_slow_reader_is_evicted_if_that_is_the_policy_and_only_that_one() {
     let memory = ring::<Broadcast<u64>>(4);

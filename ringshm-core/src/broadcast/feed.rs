@@ -124,7 +124,8 @@ impl Feed {
         })
     }
 
-    /// Gives the position from which `units` may be written, if there is room for them. The caller writes them next.
+    /// Gives the position from which `units` may be written, if there is room for them. The caller writes them next. Where that
+    /// [must look](Self::must_look), it has published what it wrote before.
     #[inline(always)]
     pub(crate) fn claim(&mut self, units: u64) -> Result<u64, Blocked> {
         if self.must_look(units) {
@@ -162,8 +163,9 @@ impl Feed {
         Ok((self.begin(units), units))
     }
 
+    /// Whether a claim of `units` begins with a look at the readers.
     #[inline(always)]
-    fn must_look(&self, units: u64) -> bool {
+    pub(crate) fn must_look(&self, units: u64) -> bool {
         self.room() < units || self.member.is_forked()
     }
 

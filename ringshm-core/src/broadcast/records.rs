@@ -227,7 +227,7 @@ impl RecordProducer {
         Ok(())
     }
 
-    /// Sends as many records as there is room for, from the first on, and publishes them together. Returns how many.
+    /// Sends as many records as there is room for, from the first on, in one publication for an eighth of the ring. Returns how many.
     ///
     /// # Errors
     /// [`TrySendError`] if it could send none, and there was one.
@@ -239,6 +239,10 @@ impl RecordProducer {
             if self.is_too_large(payload.len()) {
                 cause = Some(TrySendError::TooLarge { len: payload.len(), max: self.max_message() });
                 break;
+            }
+            if self.feed.must_look(self.need(payload.len()).0) {
+                // Readers and successors count back from the reach: no reach is announced a whole ring before the cursor.
+                self.publish();
             }
             match self.claim(payload.len()) {
                 Ok(position) => self.write(position, payload),
@@ -256,7 +260,7 @@ impl RecordProducer {
         }
     }
 
-    /// Sends all records, in as few publications as there is room for, and waits for lossless readers as long as it takes, or the policy
+    /// Sends all records, in one publication for an eighth of the ring where there is room, and waits for lossless readers as long as it takes, or the policy
     /// says.
     ///
     /// # Errors
