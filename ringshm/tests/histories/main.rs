@@ -1,23 +1,28 @@
-//! Histories of real processes, compared with a queue that does one thing at a time.
+//! Histories of real processes, compared with a queue, a feed or a register that does one thing at a time.
 //!
 //! In each round some processes call `try_send` and `try_recv` on a small ring, all at once. Each writes down when a call
-//! began, when it ended, and what it said, `Full` and `Empty` included; some are killed. Then a checker (Wing and Gong's, with
-//! Lowe's memory) looks for an order of all calls in which a bounded queue would have given the same answers, and which puts
-//! no call before another that had ended before it began. `RINGSHM_HISTORIES` says how many rounds there are of each kind.
+//! began, when it ended, and what it said, `Full`, `Empty` and `Lagged` included; some are killed. Then a checker (Wing and Gong's, with
+//! Lowe's memory) looks for an order of all calls in which a bounded queue, or what else the ring is, would have given the same answers,
+//! and which puts no call before another that had ended before it began. `RINGSHM_HISTORIES` says how many rounds there are of each kind.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod player;
 mod queue;
+mod readers;
 
+use calls::{Call, Deed, Event, is_linearizable};
 use player::{LOG, PLAYER};
-use queue::{Call, Deed, is_linearizable};
+use queue::Bounded;
+use readers::{Feed, Register};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use support::{Folder, Kind, Place, Received};
+use support::{Folder, Kind, Place, Received, Sink, Stop};
+use todc_utils::specifications::Specification;
 
 /// Not a test: what a child process does.
 #[test]
@@ -61,13 +66,28 @@ impl Drop for Player {
     }
 }
 
+/// What is played.
+#[derive(Clone, Copy)]
+struct Game {
+    kind: Kind,
+    capacity: u64,
+    consumers: usize,
+    producers: usize,
+    /// Of each player.
+    calls: u64,
+}
+
 /// Plays one round, in which one player may be killed at any moment, and checks it.
-fn play<const CAPACITY: usize>(kind: Kind, each: usize, calls: u64, kill: Option<(usize, Duration)>, round: u64) {
+fn play<S: Specification<Operation = Event>>(game: Game, kill: Option<(usize, Duration)>, round: u64) {
+    let Game { kind, capacity, consumers, producers, calls } = game;
     let folder = Folder::for_leftovers();
-    let origin = [0, (1 << 32) - 3, 0_u64.wrapping_sub(3)][round as usize % 3];
-    let place =
-        Place { kind, folder: folder.path().to_owned(), name: "history".to_owned(), capacity: CAPACITY as u64, origin };
-    let roles = ["consumer", "producer"].into_iter().flat_map(|role| std::iter::repeat_n(role, each));
+    // Multiples of eight, which positions of records are.
+    let origin = [0, (1 << 32) - 8, 0_u64.wrapping_sub(8)][round as usize % 3];
+    let place = Place { kind, folder: folder.path().to_owned(), name: "history".to_owned(), capacity, origin };
+    // A reader from the beginning, that only looks at the end.
+    let witness = kind.is_lossy().then(|| place.sink().expect("a new ring"));
+    let roles = [("consumer", consumers), ("producer", producers)];
+    let roles = roles.into_iter().flat_map(|(role, count)| std::iter::repeat_n(role, count));
     let mut players: Vec<Player> =
         roles.enumerate().map(|(number, role)| Player::start(&place, role, number, calls)).collect();
     players.iter_mut().for_each(Player::is_ready);
@@ -93,69 +113,114 @@ fn play<const CAPACITY: usize>(kind: Kind, each: usize, calls: u64, kill: Option
         calls.extend(made.into_iter().map(|(begin, end, deed)| Call { process, begin, end, deed }));
         pending = unfinished.map(|(begin, number)| (process, begin, number)).or(pending);
     }
-    calls.extend(leftovers(&place, players.len()));
+    calls.extend(leftovers(&place, players.len(), witness));
     place.remove();
     let explains = |last: Option<Deed>| {
         let mut calls = calls.clone();
         if let (Some(deed), Some((process, begin, _))) = (last, pending) {
             calls.push(Call { process, begin, end: u64::MAX, deed });
         }
-        is_linearizable::<CAPACITY>(&calls)
+        is_linearizable::<S>(&calls)
     };
     let possible: Vec<Option<Deed>> = match pending {
         None => vec![None],
-        Some((process, _, _)) if process < each => {
+        // What a reader does is nothing to others.
+        Some((process, _, _)) if process < consumers && kind.gives_all_to_all() => vec![None],
+        Some((process, _, _)) if process < consumers => {
             vec![None, Some(Deed::DiedHolding), Some(Deed::DiedReceiving)]
         }
+        Some((_, _, number)) if kind.gives_all_to_all() => vec![None, Some(Deed::DiedSending(number))],
         Some((_, _, number)) => vec![None, Some(Deed::DiedSending(number)), Some(Deed::DiedClaiming)],
     };
     let is_explained = possible.into_iter().any(explains);
     calls.sort_by_key(|call| call.begin);
     assert!(
         is_explained,
-        "{} of {CAPACITY}, round {round}: no queue says this: {calls:#?}, then {pending:?}",
+        "{} of {capacity}, round {round}: nothing that it could be says this: {calls:#?}, then {pending:?}",
         kind.word()
     );
 }
 
-/// What is left in the ring is received too, by this process: part of the history.
-fn leftovers(place: &Place, process: usize) -> Vec<Call> {
-    let mut sink = place.sink().expect("the players are gone");
+/// What is left in the ring is received too, by this process: part of the history. A witness is not told of anything that it might have
+/// missed but by the ring.
+fn leftovers(place: &Place, process: usize, witness: Option<Box<dyn Sink>>) -> Vec<Call> {
+    let sees_all = witness.is_some();
+    let mut sink = witness.unwrap_or_else(|| place.sink().expect("the players are gone"));
     let mut calls = Vec::new();
     loop {
         let begin = player::now();
         let answer = sink.recv_by(Duration::from_millis(if calls.is_empty() { 12 } else { 3 }));
         let end = player::now();
-        let Ok(Received { parcel, redelivered }) = answer else { return calls };
-        let number = parcel.number();
-        let deed = if redelivered { Deed::Redelivered(number) } else { Deed::Received(number) };
+        let deed = match answer {
+            Ok(Received { parcel, redelivered: true }) => Deed::Redelivered(parcel.number()),
+            Ok(Received { parcel, redelivered: false }) => Deed::Received(parcel.number()),
+            Err(Stop::Lagged(missed)) => Deed::Lagged(missed),
+            Err(_) if sees_all => Deed::Empty,
+            Err(_) => return calls,
+        };
         calls.push(Call { process, begin, end, deed });
+        if deed == Deed::Empty {
+            return calls;
+        }
     }
+}
+
+/// A player that is killed at some moment between the first call and after the last.
+fn death(players: usize, round: u64) -> Option<(usize, Duration)> {
+    Some((round as usize % players, Duration::from_nanos(round * 977 % 30_000)))
 }
 
 #[test]
 fn spsc_histories_are_those_of_a_queue() {
+    let game = |capacity| Game { kind: Kind::Spsc, capacity, consumers: 1, producers: 1, calls: 12 };
     for round in 0..rounds() {
-        play::<1>(Kind::Spsc, 1, 12, None, round);
-        play::<4>(Kind::Spsc, 1, 12, None, round);
+        play::<Bounded<1>>(game(1), None, round);
+        play::<Bounded<4>>(game(4), None, round);
     }
+}
+
+fn shared(kind: Kind, capacity: u64) -> Game {
+    Game { kind, capacity, consumers: 2, producers: 2, calls: 6 }
 }
 
 #[test]
 fn mpmc_histories_are_those_of_a_queue() {
     for round in 0..rounds() {
-        play::<1>(Kind::Mpmc, 2, 6, None, round);
-        play::<2>(Kind::Mpmc, 2, 6, None, round);
-        play::<4>(Kind::Mpmc, 2, 6, None, round);
+        play::<Bounded<1>>(shared(Kind::Mpmc, 1), None, round);
+        play::<Bounded<2>>(shared(Kind::Mpmc, 2), None, round);
+        play::<Bounded<4>>(shared(Kind::Mpmc, 4), None, round);
+        play::<Bounded<2>>(shared(Kind::MpmcBytes, 2), None, round);
     }
 }
 
 #[test]
 fn mpmc_histories_with_a_death_are_those_of_a_queue() {
     for round in 0..rounds() {
-        // From the first call to after the last.
-        let delay = Duration::from_nanos(round * 977 % 30_000);
-        play::<2>(Kind::Mpmc, 2, 6, Some((round as usize % 4, delay)), round);
-        play::<4>(Kind::Mpmc, 2, 6, Some((round as usize % 4, delay)), round);
+        play::<Bounded<2>>(shared(Kind::Mpmc, 2), death(4, round), round);
+        play::<Bounded<4>>(shared(Kind::Mpmc, 4), death(4, round), round);
+        play::<Bounded<2>>(shared(Kind::MpmcBytes, 2), death(4, round), round);
+    }
+}
+
+fn read(kind: Kind, capacity: u64) -> Game {
+    Game { kind, capacity, consumers: 2, producers: 1, calls: 16 }
+}
+
+#[test]
+fn histories_of_lossy_readers_are_those_of_a_feed_with_exact_lag() {
+    for round in 0..rounds() {
+        let kill = if round % 2 == 0 { None } else { death(3, round) };
+        play::<Feed<2>>(read(Kind::Lossy, 2), kill, round);
+        play::<Feed<4>>(read(Kind::Lossy, 4), kill, round);
+        // Of records, two that are longest may be all that there is room for, and one of them that which is being sent.
+        play::<Feed<1>>(read(Kind::LossyRecords, 1), kill, round);
+    }
+}
+
+#[test]
+fn histories_of_the_newest_value_are_those_of_a_register() {
+    for round in 0..rounds() {
+        play::<Register>(read(Kind::Latest, 4), None, round);
+        play::<Register>(read(Kind::Latest, 4), death(3, round), round);
     }
 }

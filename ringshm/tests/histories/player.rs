@@ -1,6 +1,6 @@
 //! A process that makes some calls at a given moment, and writes down when each began, ended and what it said.
 
-use crate::queue::Deed;
+use crate::calls::Deed;
 use crate::support::{Parcel, Place, Stop, die_with_parent};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
@@ -34,6 +34,7 @@ const RECEIVED: u64 = 2;
 const REDELIVERED: u64 = 3;
 const EMPTY: u64 = 4;
 const STALLED: u64 = 5;
+const LAGGED: u64 = 6;
 
 fn note(file: &mut File, note: Note) {
     let bytes: Vec<u8> = note.into_iter().flat_map(u64::to_ne_bytes).collect();
@@ -58,6 +59,7 @@ pub(crate) fn read(bytes: &[u8]) -> (Vec<Call>, Option<(u64, u64)>) {
             (_, RECEIVED) => Deed::Received(note[3]),
             (_, REDELIVERED) => Deed::Redelivered(note[3]),
             (_, EMPTY) => Deed::Empty,
+            (_, LAGGED) => Deed::Lagged(note[3]),
             _ => Deed::Stalled,
         };
         pending = None;
@@ -107,6 +109,7 @@ pub(crate) fn run(words: &str) {
                 Ok(received) => (RECEIVED, received.parcel.number()),
                 Err(Stop::NotReady) => (EMPTY, 0),
                 Err(Stop::Stalled) => (STALLED, 0),
+                Err(Stop::Lagged(missed)) => (LAGGED, missed),
                 Err(stop) => panic!("receiving: {stop:?}"),
             };
             note(&mut log, [begin, end, code, number]);

@@ -166,7 +166,7 @@ fn receive(place: &Place, end: Instant) -> Tally {
 
 /// Opens rings of a kind again and again, and has all participants work in each while it is damaged.
 fn survive(kind: Kind) {
-    let seconds = std::env::var("RINGSHM_HOSTILE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(2.0);
+    let seconds = std::env::var("RINGSHM_HOSTILE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(1.0);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let folder = Folder::for_leftovers();
     let place = Place { kind, folder: folder.path().to_owned(), name: "hostile".to_owned(), capacity: 8, origin: 0 };
@@ -197,7 +197,9 @@ fn survive(kind: Kind) {
         rings += 1;
     }
     println!("{}: {rings} rings, {tally:?}", kind.word());
-    assert!(tally.messages > 0 && tally.faults > 0, "nothing was put to the test: {tally:?}");
+    // A register's words are all there is to a value: there is none that a reader could call damaged.
+    let has_faults = tally.faults > 0 || kind == Kind::Latest;
+    assert!(tally.messages > 0 && has_faults, "nothing was put to the test: {tally:?}");
 }
 
 #[test]

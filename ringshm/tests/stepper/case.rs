@@ -1,6 +1,6 @@
 //! What a victim does, and the ring in which it does it.
 
-use crate::support::{Kind, Place, Sink, Source};
+use crate::support::{Kind, Parcel, Place, Sink, Source};
 use std::path::Path;
 
 /// Slots of every ring here.
@@ -46,6 +46,8 @@ pub(crate) enum State {
     Wrap64,
     /// Somebody sleeps, and the operation is what it sleeps for.
     Asleep,
+    /// Of a lossy reader: everything that it has not received was overwritten.
+    Overtaken,
     /// A producer died with the oldest place claimed, some time ago: the operation begins with its recovery.
     DeadProducer,
     /// A consumer died with the oldest message claimed, some time ago: the same.
@@ -53,7 +55,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Empty,
         Self::One,
         Self::AlmostFull,
@@ -61,6 +63,7 @@ impl State {
         Self::Wrap32,
         Self::Wrap64,
         Self::Asleep,
+        Self::Overtaken,
         Self::DeadProducer,
         Self::DeadConsumer,
     ];
@@ -84,12 +87,32 @@ impl Case {
         let mut cases = Vec::new();
         for kind in Kind::ALL {
             for deed in Deed::ALL {
-                // Where nobody claims anything, a death leaves nothing to recover.
-                let states = State::ALL.into_iter().filter(|state| kind.has_many_sources() || !state.has_dead());
-                cases.extend(states.map(|state| Self { kind, deed, state }));
+                let states = State::ALL.into_iter().map(|state| Self { kind, deed, state });
+                cases.extend(states.filter(Self::is_possible));
             }
         }
         cases
+    }
+
+    fn is_possible(&self) -> bool {
+        let Self { kind, deed, state } = *self;
+        let deed_is_possible = match deed {
+            Deed::Send => true,
+            // A batch is one operation, and not several.
+            Deed::SendBatch => !matches!(kind, Kind::MpmcBytes | Kind::Latest),
+            Deed::Recv => true,
+            Deed::RecvBatch => !matches!(kind, Kind::MpmcBytes | Kind::Latest) && !kind.is_of_records(),
+        };
+        // Whom it sends to does not matter to the producer's code: once is enough.
+        let deed_is_new = !deed.sends() || kind == kind.lossless();
+        let state_is_possible = match state {
+            State::Asleep => deed.sends() || !kind.is_lossy(),
+            State::Overtaken => !deed.sends() && kind != kind.lossless(),
+            // Where nobody claims anything, a death leaves nothing to recover.
+            State::DeadProducer | State::DeadConsumer => kind.has_many_sources(),
+            _ => true,
+        };
+        deed_is_possible && deed_is_new && state_is_possible
     }
 
     pub(crate) fn name(&self) -> String {
@@ -99,9 +122,11 @@ impl Case {
 
     /// The ring of this case in a folder.
     pub(crate) fn place(&self, folder: &Path) -> Place {
+        // A record of which only half would fit before the wrap, with padding in its place.
+        let before = if self.kind.is_of_records() { Parcel::SPAN / 2 } else { 2 };
         let origin = match self.state {
-            State::Wrap32 => (1 << 32) - 2,
-            State::Wrap64 => 0_u64.wrapping_sub(2),
+            State::Wrap32 => (1 << 32) - before,
+            State::Wrap64 => 0_u64.wrapping_sub(before),
             _ => 0,
         };
         Place { kind: self.kind, folder: folder.to_owned(), name: "stepped".to_owned(), capacity: CAPACITY, origin }
@@ -111,6 +136,8 @@ impl Case {
     pub(crate) fn passed(&self) -> u64 {
         match self.state {
             State::Wrap32 | State::Wrap64 => 0,
+            // There is no telling when a reader of a register has seen a value that is not the last.
+            _ if self.kind == Kind::Latest => 0,
             _ => 1,
         }
     }
@@ -118,7 +145,9 @@ impl Case {
     /// Messages that are in the ring when the operation begins.
     pub(crate) fn queued(&self) -> u64 {
         match self.state {
-            State::Empty => 0,
+            State::Empty | State::Overtaken => 0,
+            // The record of the operation is the one that does not fit before the wrap.
+            State::Wrap32 | State::Wrap64 if self.deed.sends() && self.kind.is_of_records() => 0,
             State::One | State::Wrap32 | State::Wrap64 => 1,
             State::AlmostFull => CAPACITY - 1,
             State::Full => CAPACITY,
@@ -143,6 +172,10 @@ impl Case {
 
     /// The numbers of the messages that the operation transfers for good, if it can.
     pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
+        if self.deed.sends() && self.kind == Kind::Latest {
+            // There is always room for a newer value.
+            return self.next()..self.next() + 1;
+        }
         let drops_orphan = self.orphan().is_some() && self.kind == Kind::MpmcOnce;
         let (first, most) = match (self.deed.sends(), self.state) {
             (true, State::DeadProducer) => (self.next(), 1),
@@ -153,6 +186,20 @@ impl Case {
             (false, _) => (self.passed(), self.queued()),
         };
         first..first + most.min(self.deed.len() as u64)
+    }
+
+    /// How many messages the operation transfers if nobody dies: to a reader, without taking them from the others.
+    pub(crate) fn transfers(&self) -> usize {
+        if self.deed.sends() || !self.kind.gives_all_to_all() {
+            return self.numbers().count();
+        }
+        (self.queued() as usize).min(self.deed.len())
+    }
+
+    /// The number of the message that a reader gets first.
+    pub(crate) fn first(&self) -> u64 {
+        // Of a register, the newest.
+        if self.kind == Kind::Latest { self.next().saturating_sub(1) } else { self.passed() }
     }
 }
 

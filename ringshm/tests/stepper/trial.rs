@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// The number of the first message that a survivor sends after the death.
 const AFTER: u64 = 1000;
 
+/// The number of the first message by which a reader is overtaken.
+const OVERTAKING: u64 = 500;
+
 /// How long survivors may take before they are said to hang.
 const HANG: Duration = Duration::from_secs(5);
 
@@ -118,6 +121,8 @@ impl Scene {
         let place = case.place(folder.path());
         let sends = case.deed.sends();
         let mut source = (case.kind.has_many_sources() || !sends).then(|| place.source().expect("a new ring"));
+        // Nobody would notice what happens to a lossy reader but the others.
+        let place = Place { kind: case.kind.lossless(), ..place };
         let mut sink = (case.kind.has_many_sinks() || sends).then(|| place.sink().expect("the ring just made"));
         let victim = Traced::start(case, folder.path());
         if let (false, Some(source)) = (sends, &mut source) {
@@ -145,6 +150,12 @@ impl Scene {
             decoy.end();
         } else if let (false, Some(source)) = (sends, &mut source) {
             unsent.for_each(|parcel| source.try_send(parcel).expect("room"));
+        }
+        if let (State::Overtaken, Some(source)) = (case.state, &mut source) {
+            for number in OVERTAKING..OVERTAKING + 2 * CAPACITY {
+                source.try_send(Parcel::of(number)).expect("room");
+                pass(&mut sink, number);
+            }
         }
         let mut scene = Self { case, place, source, sink, sleeper: None, received: Vec::new() };
         if case.state == State::Asleep {
@@ -231,6 +242,10 @@ impl Scene {
         let sink = self.sink.get_or_insert_with(|| joined(|| place.sink()));
         let mut arrived = None;
         let mut others = Vec::new();
+        if self.case.kind == Kind::Latest && !is_sent {
+            // There is nothing older once there is something newer.
+            others.extend(sink.try_recv());
+        }
         until_at_once("a message comes through after the death", || {
             if !is_sent {
                 is_sent = match source.try_send(Parcel::of(AFTER)) {
@@ -293,7 +308,8 @@ impl Scene {
             self.receive(&mut *sink, next);
             next += 1;
         }
-        for _ in 0..2 {
+        // A register has no room to fill.
+        for _ in 0..if self.case.kind == Kind::Latest { 0 } else { 2 } {
             for number in next..next + CAPACITY {
                 soon("room in an empty ring", || source.try_send(Parcel::of(number)));
             }
@@ -331,7 +347,13 @@ impl Scene {
         let sends = case.deed.sends();
         let (before, concerned) = (case.passed()..case.next(), case.numbers());
         let times = |number| received.iter().filter(|(other, _)| *other == number).count();
-        for number in before.clone() {
+        if case.kind == Kind::Latest {
+            let is_newest = |number| number + 1 == case.next() || sends && concerned.contains(&number);
+            let is_missing = received.is_empty() && case.queued() > 0;
+            let is_right = received.len() <= 1 && received.iter().all(|(number, _)| is_newest(*number)) && !is_missing;
+            assert!(is_right, "not the newest value: {received:?}");
+        }
+        for number in before.clone().filter(|_| case.kind != Kind::Latest) {
             let may_be_gone =
                 !sends && concerned.contains(&number) || case.orphan() == Some(number) && case.kind == Kind::MpmcOnce;
             assert!(times(number) == 1 || may_be_gone && times(number) == 0, "{number} in {received:?}");
@@ -340,7 +362,7 @@ impl Scene {
             let is_known = before.contains(number) || sends && concerned.contains(number);
             assert!(is_known && times(*number) == 1, "{number} in {received:?}");
             let was_had = !sends && concerned.contains(number) || case.orphan() == Some(*number);
-            assert!(!again || was_had && case.kind == Kind::Mpmc, "nobody else had {number}: {received:?}");
+            assert!(!again || was_had && case.kind.redelivers(), "nobody else had {number}: {received:?}");
         }
         let fresh: Vec<u64> = received.iter().filter(|(_, again)| !again).map(|(number, _)| *number).collect();
         assert!(fresh.is_sorted(), "{received:?}");

@@ -1,6 +1,6 @@
 //! The process that is stepped through, seen from inside.
 
-use crate::case::{BATCH, Case, Deed, Handle};
+use crate::case::{BATCH, Case, Deed, Handle, State};
 use crate::support::{PATIENCE, Parcel, Stop, die_with_parent};
 use nix::sys::signal::{Signal, raise};
 use std::path::Path;
@@ -112,9 +112,11 @@ fn act(case: Case, handle: &mut Handle) -> usize {
         _ => unreachable!("a handle of the other side"),
     };
     stop();
+    let is_overtaken = matches!(transferred, Err(Stop::Lagged(_)));
+    assert_eq!(is_overtaken, case.state == State::Overtaken, "{transferred:?}");
     let transferred = transferred.unwrap_or(0);
     if !case.deed.sends() {
-        for (parcel, number) in room.iter().zip(case.passed()..case.passed() + transferred as u64) {
+        for (parcel, number) in room.iter().zip(case.first()..case.first() + transferred as u64) {
             assert_eq!(parcel.number(), number);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::crew::{Crew, Role};
 use crate::support::Kind;
-use crate::worker::{BATCH, REDELIVERED};
+use crate::worker::{BATCH, LAGGED, REDELIVERED};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a message was received.
@@ -63,8 +63,10 @@ pub(crate) fn check(crew: &Crew) -> u64 {
     let books = Books::of(crew);
     match crew.place.kind {
         Kind::Spsc => check_single(&books),
-        Kind::Mpmc | Kind::MpmcOnce => check_shared(&books, crew.place.kind == Kind::MpmcOnce),
-        Kind::Broadcast => check_broadcast(&books),
+        Kind::Mpmc | Kind::MpmcOnce | Kind::MpmcBytes => check_shared(&books, crew.place.kind == Kind::MpmcOnce),
+        Kind::Broadcast | Kind::Records => check_broadcast(&books),
+        Kind::Lossy | Kind::LossyRecords => check_lossy(&books),
+        Kind::Latest => check_register(&books),
     }
     books.sent().count() as u64
 }
@@ -130,4 +132,53 @@ fn check_broadcast(books: &Books) {
     let first = all.first().copied().unwrap_or(u64::MAX);
     let lost: Vec<u64> = books.sent().filter(|number| *number >= first && !all.contains(number)).collect();
     assert!(lost.is_empty(), "lost: {lost:x?}");
+}
+
+/// Each reader a part of the same sequence, with gaps; and of each gap it was told exactly how long it is.
+///
+/// Then a reader that counts what it received and what it was told that it missed knows the position of each message, up to where it
+/// began itself. So each producer's messages lie at a fixed distance from each other, and between the first of one and the first of a
+/// later one lies, for all readers, what was sent by those in between: nothing more than they may have sent, and nothing less.
+fn check_lossy(books: &Books) {
+    let mut distances: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    for received in &books.consumers {
+        let (mut position, mut last) = (0, None);
+        for entry in received {
+            if entry & LAGGED != 0 {
+                let missed = entry & !LAGGED;
+                assert!(missed > 0, "lagged, by nothing");
+                position += missed;
+                continue;
+            }
+            books.assert_was_sent(*entry);
+            let (producer, index) = (entry >> 32, entry & 0xffff_ffff);
+            // Where the producer's first message was, or would have been: perhaps before the reader began.
+            let begin = u64::wrapping_sub(position, index);
+            match last {
+                Some((other, first)) if other == producer => assert_eq!(begin, first, "{entry:x} at {position}"),
+                Some((other, first)) => {
+                    assert!(other < producer, "{entry:x} after one of {other}");
+                    let distance = begin.wrapping_sub(first);
+                    let known = *distances.entry((other, producer)).or_insert(distance);
+                    assert_eq!(known, distance, "{entry:x}: the readers do not agree");
+                    let between = || books.producers.range(other..producer).map(|(_, books)| books);
+                    let least: u64 = between().map(|(sent, _)| sent).sum();
+                    let most = least + between().filter(|(_, was_killed)| *was_killed).count() as u64 * BATCH;
+                    assert!((least..=most).contains(&distance), "{distance} messages, and {least} to {most} sent");
+                }
+                None => {}
+            }
+            last = Some((producer, begin));
+            position += 1;
+        }
+    }
+}
+
+/// Each reader ever newer values, none of them torn.
+fn check_register(books: &Books) {
+    for received in &books.consumers {
+        received.iter().for_each(|number| books.assert_was_sent(*number));
+        let back = received.windows(2).find(|pair| pair[0] >= pair[1]);
+        assert!(back.is_none(), "an older value after a newer one: {back:x?}");
+    }
 }

@@ -116,7 +116,7 @@ impl Crew {
     /// Waits until more messages have been received than could have been in the ring at this moment.
     pub(crate) fn moves(&self, what: &str) -> Duration {
         let (start, received) = (Instant::now(), self.received());
-        let wanted = received + (self.place.capacity + 2) * self.strength(Role::Consumer) as u64;
+        let wanted = received + (self.place.most() + 2) * self.strength(Role::Consumer) as u64;
         while self.received() < wanted {
             assert!(start.elapsed() < HANG, "{what}: the survivors hang");
             std::thread::sleep(Duration::from_micros(20));

@@ -108,6 +108,8 @@ fn fork_if_wanted() {
 
 /// Beside the number of a message: a consumer that died may have had it.
 pub(crate) const REDELIVERED: u64 = 1 << 63;
+/// Instead of the number of a message: so many passed this reader by.
+pub(crate) const LAGGED: u64 = 1 << 62;
 /// The most messages of a producer that are sent together.
 pub(crate) const BATCH: u64 = 3;
 
@@ -209,7 +211,11 @@ fn receive(place: &Place, turns: u64, mut log: Log) {
                 log.write([number | if redelivered { REDELIVERED } else { 0 }].into_iter());
             }
         });
-        received.unwrap_or_else(|stop| panic!("receiving: {stop:?}"));
+        match received {
+            Ok(()) => {}
+            Err(Stop::Lagged(missed)) if place.kind.is_lossy() => log.write([LAGGED | missed].into_iter()),
+            Err(stop) => panic!("receiving: {stop:?}"),
+        }
         if is_over {
             break;
         }

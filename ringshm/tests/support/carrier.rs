@@ -34,6 +34,34 @@ impl Parcel {
         assert_eq!(*self, Self::of(self.number), "a torn message");
         self.number
     }
+
+    /// The length of its letter. Where numbers are small, that of all letters is nearly the same, so that a test can say how many there is
+    /// room for; otherwise it is anything from a number alone to the whole parcel.
+    fn letter_len(number: u64) -> usize {
+        let len = if number >> 32 == 0 { 17 + number % 8 } else { 8 + mixed(number, 99) % 41 };
+        len as usize
+    }
+
+    /// Bytes of a ring that the letter of a small number takes as a record.
+    pub(crate) const SPAN: u64 = 32;
+    pub(crate) const LONGEST_LETTER: usize = size_of::<Self>();
+    pub(crate) const LONGEST_SPAN: u64 = 8 + Self::LONGEST_LETTER as u64;
+    pub(crate) const SHORTEST_SPAN: u64 = 16;
+
+    /// Its beginning, as bytes that vary in length.
+    pub(crate) fn letter(&self) -> &[u8] {
+        &self.as_bytes()[..Self::letter_len(self.number)]
+    }
+
+    /// The parcel of a letter: a torn one, if the letter is.
+    pub(crate) fn from_letter(bytes: &[u8]) -> Self {
+        let number = u64::read_from_prefix(bytes).map_or(0, |(number, _)| number);
+        let mut parcel = Self::of(number);
+        if parcel.letter() != bytes {
+            parcel.body[0] ^= 1;
+        }
+        parcel
+    }
 }
 
 /// Record number `number`: 8 to 87 bytes.

@@ -9,7 +9,9 @@
 
 mod carrier;
 mod folder;
+mod handles;
 mod in_set;
+mod letters;
 mod process;
 mod puppet;
 mod ring;

@@ -1,7 +1,8 @@
 //! Every ring of the project through one face, for proofs that are alike for all of them. What they carry is [`Parcel`]s.
 
+use super::letters::Letters;
 use super::{Parcel, Stop};
-use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer, broadcast, mpmc};
+use ringshm::{Builder, OnDeath, OpenError, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,12 +16,32 @@ pub(crate) enum Kind {
     Mpmc,
     /// MPMC, made so that messages are delivered at most once.
     MpmcOnce,
+    /// MPMC, of byte messages.
+    MpmcBytes,
     /// Broadcast, with lossless readers.
     Broadcast,
+    /// The same, of byte records.
+    Records,
+    /// Broadcast, with lossy readers.
+    Lossy,
+    /// The same, of byte records.
+    LossyRecords,
+    /// A register, with readers that nobody knows of.
+    Latest,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Spsc, Self::Mpmc, Self::MpmcOnce, Self::Broadcast];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Spsc,
+        Self::Mpmc,
+        Self::MpmcOnce,
+        Self::MpmcBytes,
+        Self::Broadcast,
+        Self::Records,
+        Self::Lossy,
+        Self::LossyRecords,
+        Self::Latest,
+    ];
 
     /// Its word in commands and tables.
     pub(crate) fn word(self) -> &'static str {
@@ -28,7 +49,12 @@ impl Kind {
             Self::Spsc => "spsc",
             Self::Mpmc => "mpmc",
             Self::MpmcOnce => "mpmc-once",
+            Self::MpmcBytes => "mpmc-bytes",
             Self::Broadcast => "broadcast",
+            Self::Records => "records",
+            Self::Lossy => "lossy",
+            Self::LossyRecords => "lossy-records",
+            Self::Latest => "latest",
         }
     }
 
@@ -38,7 +64,7 @@ impl Kind {
 
     /// Whether there may be several producers.
     pub(crate) fn has_many_sources(self) -> bool {
-        matches!(self, Self::Mpmc | Self::MpmcOnce)
+        matches!(self, Self::Mpmc | Self::MpmcOnce | Self::MpmcBytes)
     }
 
     /// Whether there may be several consumers.
@@ -46,9 +72,33 @@ impl Kind {
         self != Self::Spsc
     }
 
-    /// Whether every consumer gets every message.
+    /// Whether every consumer gets every message, or may get it.
     pub(crate) fn gives_all_to_all(self) -> bool {
-        self == Self::Broadcast
+        self.has_many_sinks() && !self.has_many_sources()
+    }
+
+    /// Whether messages may pass a consumer by, because nobody waits for it.
+    pub(crate) fn is_lossy(self) -> bool {
+        matches!(self, Self::Lossy | Self::LossyRecords | Self::Latest)
+    }
+
+    /// Whether a message that a consumer died with comes again, and is marked then.
+    pub(crate) fn redelivers(self) -> bool {
+        matches!(self, Self::Mpmc | Self::MpmcBytes)
+    }
+
+    /// Whether positions count bytes of records.
+    pub(crate) fn is_of_records(self) -> bool {
+        matches!(self, Self::Records | Self::LossyRecords)
+    }
+
+    /// The same ring, read by consumers that the producer waits for. A register has none.
+    pub(crate) fn lossless(self) -> Self {
+        match self {
+            Self::Lossy => Self::Broadcast,
+            Self::LossyRecords => Self::Records,
+            kind => kind,
+        }
     }
 }
 
@@ -63,7 +113,10 @@ pub(crate) struct Received {
 pub(crate) trait Source: Send {
     fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop>;
     fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop>;
-    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop>;
+    /// Sends a batch: one by one, where the ring knows none.
+    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
+        one_by_one(parcels.iter().map(|parcel| self.try_send(*parcel)))
+    }
     fn detach(self: Box<Self>);
 }
 
@@ -73,9 +126,28 @@ pub(crate) trait Sink: Send {
     fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop>;
     /// Waits for a message, shows it, and releases it only then.
     fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop>;
-    /// Receives a batch. Whether its messages were delivered before is not asked.
-    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop>;
+    /// Receives a batch: one by one, where the ring knows none. Whether its messages were delivered before is not asked.
+    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
+        one_by_one(parcels.iter_mut().map(|parcel| {
+            *parcel = self.try_recv()?.parcel;
+            Ok(())
+        }))
+    }
+    /// Leaves, without a word if nobody would miss it.
     fn detach(self: Box<Self>);
+}
+
+/// How many of the calls went well, up to the first that did not.
+fn one_by_one(calls: impl Iterator<Item = Result<(), Stop>>) -> Result<usize, Stop> {
+    let mut done = 0;
+    for call in calls {
+        match call {
+            Ok(()) => done += 1,
+            Err(stop) if done == 0 => return Err(stop),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// A named ring, and how to take part in it.
@@ -84,6 +156,7 @@ pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
     pub(crate) name: String,
+    /// Messages that it has room for, or letters of the length that all of one producer's have.
     pub(crate) capacity: u64,
     pub(crate) origin: u64,
 }
@@ -107,7 +180,26 @@ impl Place {
     }
 
     fn described<M: ringshm::Message + ?Sized>(&self, builder: Builder<M>) -> Builder<M> {
-        builder.directory(&self.folder).capacity(self.capacity).origin(self.origin).on_death(OnDeath::AwaitSuccessor)
+        let capacity = if self.kind.is_of_records() { self.bytes() } else { self.capacity };
+        builder.directory(&self.folder).capacity(capacity).origin(self.origin).on_death(OnDeath::AwaitSuccessor)
+    }
+
+    /// The size of a ring of records: at least twice the longest.
+    fn bytes(&self) -> u64 {
+        (self.capacity * Parcel::SPAN).max(2 * Parcel::LONGEST_SPAN).next_power_of_two()
+    }
+
+    /// The most messages that it may hold.
+    pub(crate) fn most(&self) -> u64 {
+        match self.kind {
+            Kind::Records | Kind::LossyRecords => self.bytes() / Parcel::SHORTEST_SPAN,
+            Kind::Latest => 1,
+            _ => self.capacity,
+        }
+    }
+
+    fn spsc(&self) -> Builder<Parcel> {
+        self.described(ringshm::spsc(&self.name))
     }
 
     fn mpmc(&self) -> Builder<mpmc::Mpmc<Parcel>> {
@@ -115,23 +207,44 @@ impl Place {
         if self.kind == Kind::MpmcOnce { builder.at_most_once() } else { builder }
     }
 
+    fn mpmc_bytes(&self) -> Builder<mpmc::Mpmc<[u8]>> {
+        let builder = self.described(ringshm::mpmc::<[u8]>(&self.name)).producers(LANES).consumers(LANES);
+        builder.max_message(Parcel::LONGEST_LETTER as u64)
+    }
+
     fn broadcast(&self) -> Builder<broadcast::Broadcast<Parcel>> {
-        self.described(ringshm::broadcast::<Parcel>(&self.name)).consumers(LANES)
+        self.described(ringshm::broadcast(&self.name)).consumers(LANES)
+    }
+
+    fn records(&self) -> Builder<broadcast::Broadcast<[u8]>> {
+        self.described(ringshm::broadcast(&self.name)).consumers(LANES)
+    }
+
+    fn latest(&self) -> Builder<latest::Latest<Parcel>> {
+        self.described(ringshm::latest(&self.name)).consumers(LANES)
     }
 
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).producer()?),
+            Kind::Spsc => Box::new(self.spsc().producer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
-            Kind::Broadcast => Box::new(self.broadcast().producer()?),
+            Kind::MpmcBytes => Box::new(self.mpmc_bytes().producer()?),
+            Kind::Broadcast | Kind::Lossy => Box::new(self.broadcast().producer()?),
+            Kind::Records | Kind::LossyRecords => Box::new(self.records().producer()?),
+            Kind::Latest => Box::new(self.latest().producer()?),
         })
     }
 
     pub(crate) fn sink(&self) -> Result<Box<dyn Sink>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc => Box::new(self.described(ringshm::spsc::<Parcel>(&self.name)).consumer()?),
+            Kind::Spsc => Box::new(self.spsc().consumer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
+            Kind::MpmcBytes => Box::new(Letters::of(self.mpmc_bytes().consumer()?)),
             Kind::Broadcast => Box::new(self.broadcast().consumer()?),
+            Kind::Records => Box::new(Letters::of(self.records().consumer()?)),
+            Kind::Lossy => Box::new(self.broadcast().reader()?),
+            Kind::LossyRecords => Box::new(Letters::of(self.records().reader()?)),
+            Kind::Latest => Box::new(self.latest().reader()?),
         })
     }
 
@@ -141,133 +254,5 @@ impl Place {
             Ok(()) | Err(OpenError::NotFound { .. }) => {}
             Err(error) => panic!("removing {}: {error}", self.name),
         }
-    }
-}
-
-impl Source for Producer<Parcel> {
-    fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
-        Ok(self.try_send(parcel)?)
-    }
-
-    fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
-        Ok(self.send_timeout(parcel, timeout)?)
-    }
-
-    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_send_slice(parcels)?)
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
-    }
-}
-
-impl Sink for Consumer<Parcel> {
-    fn try_recv(&mut self) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.try_recv()?, redelivered: false })
-    }
-
-    fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.recv_timeout(timeout)?, redelivered: false })
-    }
-
-    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
-        show(Received { parcel: *self.recv_ref()?, redelivered: false });
-        Ok(())
-    }
-
-    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
-        let drain = self.try_drain()?;
-        Ok(parcels.iter_mut().zip(drain).map(|(parcel, received)| *parcel = received).count())
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
-    }
-}
-
-impl Source for mpmc::Producer<Parcel> {
-    fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
-        Ok(self.try_send(parcel)?)
-    }
-
-    fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
-        Ok(self.send_timeout(parcel, timeout)?)
-    }
-
-    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_send_slice(parcels)?)
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
-    }
-}
-
-impl Sink for mpmc::Consumer<Parcel> {
-    fn try_recv(&mut self) -> Result<Received, Stop> {
-        let parcel = self.try_recv()?;
-        Ok(Received { parcel, redelivered: self.redelivered() })
-    }
-
-    fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
-        let parcel = self.recv_timeout(timeout)?;
-        Ok(Received { parcel, redelivered: self.redelivered() })
-    }
-
-    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
-        let message = self.recv_ref()?;
-        show(Received { parcel: *message, redelivered: message.deaths() > 0 });
-        Ok(())
-    }
-
-    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_recv_slice(parcels)?)
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
-    }
-}
-
-impl Source for broadcast::Producer<Parcel> {
-    fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
-        Ok(self.try_send(parcel)?)
-    }
-
-    fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
-        Ok(self.send_timeout(parcel, timeout)?)
-    }
-
-    fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_send_slice(parcels)?)
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
-    }
-}
-
-impl Sink for broadcast::Consumer<Parcel> {
-    fn try_recv(&mut self) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.try_recv()?, redelivered: false })
-    }
-
-    fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.recv_timeout(timeout)?, redelivered: false })
-    }
-
-    /// A reader that dies leaves nothing to others: when its message is released does not matter.
-    fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
-        show(Received { parcel: self.recv()?, redelivered: false });
-        Ok(())
-    }
-
-    fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_recv_slice(parcels)?)
-    }
-
-    fn detach(self: Box<Self>) {
-        (*self).detach();
     }
 }
