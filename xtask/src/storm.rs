@@ -10,7 +10,7 @@ use crate::workspace::{cargo, run};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How many processes are killed: half of them at crash points, if there are so many, the rest at any moment
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 900)]
     kills: u64,
     /// In how many rounds somebody alive does not move: stopped, orphaned, in a PID namespace, or dead with a forked copy
     #[arg(long, default_value_t = 100)]

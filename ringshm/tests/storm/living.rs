@@ -15,28 +15,33 @@ use std::time::{Duration, Instant};
 const STILL: Duration = Duration::from_millis(4);
 /// Messages after which such a participant leaves.
 const TURNS: u64 = 30;
-/// Rounds in one ring.
+/// The most rounds in one ring.
 const ROUNDS: u64 = 20;
 /// Where participants are stopped.
-const POINTS: [(Kind, Role, &[&str]); 6] = [
+const POINTS: [(Kind, Role, &[&str]); 10] = [
     (Kind::Mpmc, Role::Producer, &["mpmc.send_announced", "mpmc.send_claimed", "mpmc.written", "mpmc.published"]),
     (Kind::Mpmc, Role::Consumer, &["mpmc.recv_announced", "mpmc.recv_claimed", "mpmc.read", "mpmc.released"]),
     (Kind::MpmcOnce, Role::Producer, &["mpmc.send_claimed", "mpmc.written"]),
     (Kind::MpmcOnce, Role::Consumer, &["mpmc.recv_claimed", "mpmc.read"]),
     (Kind::Broadcast, Role::Consumer, &["broadcast.joined", "broadcast.read", "broadcast.released"]),
+    (Kind::MpmcBytes, Role::Consumer, &["mpmc.recv_claimed", "mpmc.read"]),
+    (Kind::Records, Role::Consumer, &["broadcast.joined", "broadcast.read"]),
+    (Kind::Records, Role::Producer, &["broadcast.reached", "broadcast.half_marked", "broadcast.written"]),
+    (Kind::Latest, Role::Producer, &["latest.begun", "latest.written", "latest.published"]),
     (Kind::Spsc, Role::Producer, &["slots.claimed", "spsc.written", "spsc.published"]),
 ];
 
 /// Has so many participants stand still.
 pub(crate) fn run(rounds: u64, dice: &mut Dice, deadline: Instant, report: &mut Report) {
     let mut left = rounds;
+    let each = rounds.div_ceil((POINTS.len() * Life::ALL.len()) as u64).clamp(1, ROUNDS);
     while left > 0 && Instant::now() < deadline {
         for (kind, role, points) in POINTS {
             for life in Life::ALL {
                 if left == 0 || life == Life::Namespaced && !is_root() {
                     continue;
                 }
-                let most = left.min(ROUNDS);
+                let most = left.min(each);
                 report.says(format!("{} {} {}, live", life.word(), kind.word(), role.word()));
                 ring(kind, role, points, life, most, dice, report);
                 left -= most;

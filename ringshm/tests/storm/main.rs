@@ -32,7 +32,7 @@ struct Options {
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { kills: 300, rounds: 40, seed: 1, seconds: 600, is_verbose: false };
+        let mut options = Self { kills: 900, rounds: 100, seed: 1, seconds: 600, is_verbose: false };
         for argument in arguments {
             let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
             let field = match name {
