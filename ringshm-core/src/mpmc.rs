@@ -227,14 +227,16 @@ impl Sender {
             return Err(Fault::Corrupt { field: "head" }.into());
         }
         // Relaxed: the slot is not touched before the word is loaded again.
-        let word = SlotWord::of(ring.word(oldest).load(Relaxed));
-        match (word.at(oldest), claimed) {
+        let again = SlotWord::of(ring.word(oldest).load(Relaxed));
+        match (again.at(oldest), claimed) {
+            // It was from before this lap, and is the same: from between the two laps, where nobody honest ever was.
+            (Found::Later, _) if again == word => Err(Fault::Corrupt { field: "slot word" }.into()),
             (Found::Later, _) => Ok(()),
             (Found::Earlier, _) | (Found::Free, 1..) => Err(Fault::Corrupt { field: "slot word" }.into()),
             (Found::Message { .. }, 0) if ring.peers_are_gone() => Err(Blocked::Disconnected),
             (Found::Message { .. }, 0) => Err(Blocked::NotReady),
-            (Found::Message { .. }, 1..) => ring.await_consumer(oldest, word),
-            (Found::Free, 0) => ring.await_producer(oldest, word),
+            (Found::Message { .. }, 1..) => ring.await_consumer(oldest, again),
+            (Found::Free, 0) => ring.await_producer(oldest, again),
             (Found::Tombstone, _) => {
                 ring.step_over(oldest, head);
                 Ok(())
