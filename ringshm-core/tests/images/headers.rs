@@ -30,7 +30,7 @@ fn verdict<M: ringshm_core::Message + ?Sized>(image: &[u8]) -> Result<(), OpenEr
 }
 
 #[track_caller]
-fn assert_corrupt(outcome: Result<(), OpenError>, expected: &str) {
+pub(crate) fn assert_corrupt(outcome: Result<(), OpenError>, expected: &str) {
     assert!(matches!(&outcome, Err(OpenError::Corrupt { field }) if *field == expected), "{outcome:?}, not {expected}");
 }
 
@@ -108,7 +108,7 @@ fn every_flipped_bit_of_a_header_is_found() {
 }
 
 /// A copy of `image` with another header, whose checksum is right.
-fn forged(image: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
+pub(crate) fn forged(image: &[u8], change: impl FnOnce(&mut Header)) -> Vec<u8> {
     let mut image = image.to_vec();
     let mut header = Header::read_from_bytes(&image[..HEADER]).expect("room for a header");
     change(&mut header);

@@ -10,6 +10,7 @@ mod image;
 mod headers;
 mod live;
 mod made;
+mod many;
 mod mutator;
 #[path = "../support/watch.rs"]
 mod watch;

@@ -5,12 +5,15 @@
 
 #[path = "folder.rs"]
 mod folder;
+#[path = "many.rs"]
+pub(crate) mod many;
 
 use folder::Folder;
 use ringshm_core::attach::{Existence, remove};
+use ringshm_core::broadcast::Readable;
 use ringshm_core::error::OpenError;
 use ringshm_core::inspect::inspect;
-use ringshm_core::layout::{Geometry, Header, LANES_AT, Lane, MAGIC, TypeIdentity, VERSION};
+use ringshm_core::layout::{Geometry, Header, Kind, LANES_AT, Lane, MAGIC, TypeIdentity, VERSION};
 use ringshm_core::open::Options;
 use ringshm_core::os::{Directory, Name};
 use ringshm_core::{Behaviour, Consumer, Message, Producer, RecordConsumer, RecordProducer};
@@ -91,6 +94,14 @@ impl Bed {
             Way::Memfd => self.options(trusts_peers).consumer_of::<M>(&self.memfd),
         }
     }
+
+    /// A reader without a role.
+    pub(crate) fn reader<M: Readable + ?Sized>(&self, way: Way) -> Result<M::Reader, OpenError> {
+        match way {
+            Way::Named => self.options(false).reader::<M>(&self.name),
+            Way::Memfd => self.options(false).reader_of::<M>(&self.memfd),
+        }
+    }
 }
 
 /// A memfd with these bytes that can neither shrink nor grow.
@@ -109,6 +120,13 @@ pub(crate) fn drain(image: &[u8]) {
         if let Ok(snapshot) = inspect(&bed.directory(), &bed.name) {
             assert!(snapshot.used() <= snapshot.geometry.capacity);
             let _ = snapshot.queued();
+            if !matches!(snapshot.geometry.kind, Kind::SpscSlots | Kind::SpscRecords) {
+                many::drain(&bed, snapshot.geometry.kind, way, trusts_peers);
+                // The next owners of the lanes find what the first ones have made of the image.
+                many::drain(&bed, snapshot.geometry.kind, way, trusts_peers);
+                let _ = inspect(&bed.directory(), &bed.name);
+                continue;
+            }
         }
         use_records(
             bed.consumer::<[u8]>(way, trusts_peers).as_mut().ok(),
@@ -223,7 +241,8 @@ pub(crate) fn put_word(image: &mut [u8], at: usize, word: u64) {
 }
 
 /// An image out of the bytes of a fuzzer: the raw bytes, or behind a repaired header, or an image of the right shape whose
-/// cursors, states, ledgers, records and single words the bytes choose.
+/// cursors, states, ledgers, records and single words the bytes choose; or an image of a ring with many participants, or of a register,
+/// with some of its words.
 pub(crate) fn forge(input: &[u8]) -> Vec<u8> {
     let mut script = Script(input);
     let mode = script.byte();
@@ -235,6 +254,7 @@ pub(crate) fn forge(input: &[u8]) -> Vec<u8> {
             repair(&mut image);
             image
         }
+        2..=4 => many::image(&mut script),
         _ => script.image(mode & 1 == 0),
     }
 }

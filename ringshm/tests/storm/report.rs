@@ -63,7 +63,10 @@ impl Report {
             self.points.len(),
             self.lives
         );
-        println!("{} messages sent, each of them received once, marked as redelivered or counted as missed; 0 failures", self.messages);
+        println!(
+            "{} messages sent, each of them received once, marked as redelivered or counted as missed; 0 failures",
+            self.messages
+        );
         println!(
             "survivors moved on within: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
             millis(0.5),

@@ -1,0 +1,132 @@
+//! Rings with many participants, and registers, damaged before anybody opens them.
+
+use crate::drain;
+use crate::headers::{assert_corrupt, forged};
+use crate::image::{Bed, HEADER, WAYS, Way, many, put_word, repair};
+use ringshm_core::Message;
+use ringshm_core::broadcast::Broadcast;
+use ringshm_core::error::{Fault, OpenError, TrySendError};
+use ringshm_core::inspect::inspect;
+use ringshm_core::latest::Latest;
+use ringshm_core::layout::{Header, Kind};
+use ringshm_core::mpmc::Mpmc;
+use zerocopy::FromBytes;
+
+/// Values that numbers of all kinds are not, or hardly.
+const NASTY: [u64; 9] = [0, 1, 3, 127, u32::MAX as u64, 1 << 40, 1 << 63, u64::MAX / 2, u64::MAX];
+
+fn word(image: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(image[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// What opening an image in its own kind says, the same by every way, in every role and for a mere look.
+fn opened(image: &[u8], kind: Kind) -> Result<(), OpenError> {
+    match kind {
+        Kind::MpmcSlots => opened_as::<Mpmc<u64>>(image),
+        Kind::MpmcBytes => opened_as::<Mpmc<[u8]>>(image),
+        Kind::BroadcastSlots => opened_as::<Broadcast<u64>>(image),
+        Kind::BroadcastRecords => opened_as::<Broadcast<[u8]>>(image),
+        Kind::Latest => opened_as::<Latest<u64>>(image),
+        Kind::SpscSlots | Kind::SpscRecords => unreachable!("not made here"),
+    }
+}
+
+fn opened_as<M: Message + ?Sized>(image: &[u8]) -> Result<(), OpenError> {
+    let bed = Bed::new(image);
+    let verdict = inspect(&bed.directory(), &bed.name).map(|_| ());
+    for way in WAYS {
+        // Who leaves a ring in which there is nothing to be had removes it.
+        bed.lay_out(image);
+        let (consumer, producer) = (bed.consumer::<M>(way, false), bed.producer::<M>(way, false));
+        assert_eq!(format!("{:?}", consumer.map(|_| ())), format!("{verdict:?}"));
+        assert_eq!(format!("{:?}", producer.map(|_| ())), format!("{verdict:?}"));
+    }
+    verdict
+}
+
+#[test]
+fn good_images_of_every_kind_are_drained() {
+    for (kind, image) in many::all() {
+        assert!(opened(image, *kind).is_ok());
+        drain(image);
+        let mut zeroed = image.clone();
+        zeroed[HEADER..].fill(0);
+        drain(&zeroed);
+        zeroed[HEADER..].fill(0xff);
+        drain(&zeroed);
+    }
+}
+
+#[test]
+fn a_forged_geometry_is_refused_by_field() {
+    type Change = fn(&mut Header);
+    let cases: [(&str, Change); 12] = [
+        ("kind", |header| header.kind = 99),
+        ("capacity", |header| header.capacity = 3),
+        ("capacity", |header| header.capacity = u64::MAX),
+        ("stride", |header| header.stride = 0),
+        ("stride", |header| header.stride += 8),
+        ("producers", |header| header.producers = 0),
+        ("producers", |header| header.producers = 65),
+        ("consumers", |header| header.consumers = 0),
+        ("consumers", |header| header.consumers = u32::MAX),
+        ("lanes offset", |header| header.lanes_at += 128),
+        ("data offset", |header| header.data_at -= 4096),
+        ("total size", |header| header.total += 4096),
+    ];
+    for (kind, image) in many::all() {
+        for (field, change) in cases {
+            let image = forged(image, change);
+            assert_corrupt(opened(&image, *kind), field);
+            drain(&image);
+        }
+    }
+}
+
+/// Neither of this lap nor of the one before: nobody will ever change it, so nobody is waited for.
+#[test]
+fn a_slot_word_between_two_laps_is_reported_at_once() {
+    let (_, image) = &many::all()[0];
+    let (capacity, tail) = (4, 6);
+    let data_at = Header::read_from_bytes(&image[..HEADER]).expect("a header").data_at as usize;
+    for position in tail - capacity + 1..tail {
+        let mut image = image.clone();
+        put_word(&mut image, data_at + (tail % capacity) as usize * 16, position << 8);
+        let mut producer = Bed::new(&image).producer::<Mpmc<u64>>(Way::Memfd, false).expect("a free lane");
+        let fault = Fault::Corrupt { field: "slot word" };
+        assert_eq!(producer.try_send(1), Err(TrySendError::Fault(1, fault)), "{position}");
+    }
+}
+
+#[test]
+fn no_number_of_a_header_does_harm() {
+    for (index, (_, image)) in many::all().iter().enumerate() {
+        for at in (8..HEADER).step_by(8) {
+            for value in NASTY.into_iter().skip((at / 8 + index) % 6).step_by(6) {
+                let mut image = image.clone();
+                put_word(&mut image, at, value);
+                repair(&mut image);
+                drain(&image);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_live_word_does_harm() {
+    for (index, (_, image)) in many::all().iter().enumerate() {
+        // Each word in one of the three rings of its kind.
+        for at in many::live_words(image).into_iter().skip(index / 5).step_by(3) {
+            let before = word(image, at);
+            let values =
+                [before ^ 1, before ^ 1 << 8, before.wrapping_add(4), before.wrapping_sub(4), before ^ 1 << 63];
+            for (turn, value) in values.into_iter().chain(NASTY).enumerate() {
+                if (turn + at / 8 + index) % 14 == 0 {
+                    let mut image = image.clone();
+                    put_word(&mut image, at, value);
+                    drain(&image);
+                }
+            }
+        }
+    }
+}
