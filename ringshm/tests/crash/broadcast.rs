@@ -20,6 +20,12 @@ fn open(ring: &Ring, command: &str) -> (Process, u64) {
     (process, count.parse().expect("a number"))
 }
 
+/// What producers have found torn.
+#[track_caller]
+fn torn(ring: &Ring) -> u64 {
+    ring.snapshot().participants.iter().map(|participant| participant.torn).sum()
+}
+
 /// The numbers of `received N missed M…`.
 #[track_caller]
 fn counts(report: &str) -> (u64, u64) {
@@ -44,6 +50,7 @@ pub(crate) fn a_producer_dies_broadcasting(ring: &Ring, victim: &mut Victim) {
     let (mut successor, sent) = open(ring, &format!("b-producer {kind}"));
     let done = victim.done();
     assert!(sent == done || sent == done + 1, "the victim reported {done}, its successor finds {sent}");
+    assert_eq!(torn(ring), victim.torn(), "what the victim had begun is counted");
     assert_eq!(successor.ask("b-send 300"), "sent 300");
     assert_eq!(lossless.hear(), "received 300 missed 0", "each once, in order, none torn");
     let (received, missed) = counts(&lossy.hear());
@@ -105,6 +112,7 @@ pub(crate) fn an_evicting_producer_dies(ring: &Ring, victim: &mut Victim) {
     let (mut successor, sent) = open(ring, &format!("b-producer {kind} evict=1"));
     let done = victim.done();
     assert!(sent == done || sent == done + 1, "the victim reported {done}, its successor finds {sent}");
+    assert_eq!(torn(ring), victim.torn(), "what the victim had begun is counted");
     assert_eq!(successor.ask("b-send 300"), "sent 300");
     slow.resume();
     assert_eq!(slow.ask("b-drain"), "received 0 missed 0: Evicted");
@@ -125,6 +133,7 @@ pub(crate) fn the_writer_of_a_register_dies(ring: &Ring, victim: &mut Victim) {
     let (mut successor, written) = open(ring, "l-writer");
     let done = victim.done();
     assert!(written == done || written == done + 1, "the victim reported {done}, its successor finds {written}");
+    assert_eq!(torn(ring), victim.torn(), "what the victim had begun is counted");
     assert_eq!(successor.ask("l-write 40"), "wrote 40");
     assert_eq!(reader.hear(), "Some(40)");
     successor.finish();

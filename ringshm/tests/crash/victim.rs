@@ -18,10 +18,23 @@ pub(crate) enum Plan<'a> {
     },
 }
 
+/// The crash points of producers that have begun a message and not published it, where one alone may have begun.
+const AMID: [&str; 7] = [
+    "broadcast.claimed",
+    "broadcast.padded",
+    "broadcast.half_marked",
+    "ledger.half_marked",
+    "broadcast.written",
+    "latest.begun",
+    "latest.written",
+];
+
 pub(crate) struct Victim {
     process: Process,
     /// Whether no ring may be there when it is dead.
     leaves_nothing: bool,
+    /// Whether the point at which it is to be killed lies between the beginning of a message and its publication.
+    is_amid: bool,
     /// Messages that it has reported as sent or received, counted from the ring's first.
     done: u64,
     killed: Option<bool>,
@@ -33,12 +46,19 @@ impl Victim {
             Plan::Log(path) => _ = command.env("RINGSHM_CRASH_LOG", path),
             Plan::Kill { point, visit, .. } => _ = command.env("RINGSHM_CRASH_AT", format!("{point}:{visit}")),
         });
+        let is_amid = matches!(plan, Plan::Kill { point, .. } if AMID.contains(&point));
         let leaves_nothing = matches!(plan, Plan::Kill { leaves_nothing: true, .. });
-        Self { process, leaves_nothing, done: 0, killed: None }
+        Self { process, leaves_nothing, is_amid, done: 0, killed: None }
     }
 
     pub(crate) fn leaves_nothing(&self) -> bool {
         self.leaves_nothing
+    }
+
+    /// Messages that it has left torn, in a ring whose successors count them. It must have ended.
+    #[track_caller]
+    pub(crate) fn torn(&self) -> u64 {
+        u64::from(self.is_amid && self.was_killed())
     }
 
     /// Messages that it has reported as sent or received.
