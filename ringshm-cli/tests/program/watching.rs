@@ -105,6 +105,57 @@ fn a_message_of_a_dead_receiver_is_counted_as_redelivered() {
     assert_eq!(recv.stderr, "ringshm: 1 records were redelivered: a receiver that died may have written them, too\n");
 }
 
+/// One look of `stat`.
+fn stat(place: &Place, ring: &str) -> Value {
+    serde_json::from_slice(&place.run(&["stat", ring, "--format", "json"]).stdout).unwrap()
+}
+
+#[test]
+fn stat_counts_a_redelivery() {
+    let place = Place::new();
+    let arguments = ["feed", "--ring", "mpmc", "--max-message", "32KiB", "--capacity", "64"];
+    let mut send = Running::new(place.command(&[&["send"], &arguments[..]].concat()).stdin(Stdio::piped()));
+    let mut stdin = send.child.stdin.take().unwrap();
+    let writer = thread::spawn(move || {
+        stdin.write_all(&feed()[..1_000_000]).unwrap();
+        stdin
+    });
+    let victim = place.start(&[&["recv"], &arguments[..]].concat());
+    place.wait_until("feed", |ring| {
+        ring.used() == 64
+            && ring.participants_of(Role::Consumer).any(|lane| lane.claim.is_some_and(|claim| claim.count == 1))
+    });
+    assert_eq!(stat(&place, "feed")["redelivered"], 0);
+    victim.kill();
+    let mut recv = place.start(&[&["recv"], &arguments[..]].concat());
+    let mut stdout = recv.stdout();
+    let reader = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    place.wait_until("feed", |ring| ring.participants.iter().any(|lane| lane.redelivered == 1));
+    assert_eq!(stat(&place, "feed")["redelivered"], 1);
+    drop(writer.join().unwrap());
+    reader.join().unwrap().unwrap();
+    assert_eq!((send.finish().code(), recv.finish().code()), (Some(0), Some(0)));
+}
+
+#[test]
+fn stat_counts_an_eviction_and_shows_who_was_evicted() {
+    let place = Place::new();
+    let arguments = ["b", "--ring", "broadcast", "--capacity", "64KiB"];
+    // Nobody reads what it writes.
+    let recv = place.start(&[&["recv"], &arguments[..]].concat());
+    place.wait_until("b", |ring| matches!(ring.consumer.state, Peer::Live { .. }));
+    let send = [&["send"], &arguments[..], &["--evict-after", "0.05"]].concat();
+    let mut send = Running::new(place.command(&send).stdin(Stdio::piped()));
+    let mut stdin = send.child.stdin.take().unwrap();
+    stdin.write_all(&feed()[..1_000_000]).unwrap();
+    place.wait_until("b", |ring| ring.participants.iter().any(|lane| lane.evicted == 1));
+    let look = stat(&place, "b");
+    assert_eq!((&look["evicted"], &look["lanes"][1]["state"]), (&1.into(), &"evicted".into()), "{look}");
+    assert_eq!(look["lanes"][1]["pid"], recv.pid());
+    drop(stdin);
+    assert_eq!((send.finish().code(), recv.finish().code()), (Some(0), Some(1)));
+}
+
 fn verdicts(place: &Place, arguments: &[&str]) -> Vec<(String, String, bool)> {
     let gc = place.run(&[&["gc", "--format", "json"], arguments].concat());
     assert_eq!((gc.code(), gc.stderr.as_str()), (Some(0), ""));

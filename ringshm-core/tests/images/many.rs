@@ -5,11 +5,12 @@ use crate::headers::{assert_corrupt, forged};
 use crate::image::{Bed, HEADER, WAYS, Way, many, put_word, repair};
 use ringshm_core::Message;
 use ringshm_core::broadcast::Broadcast;
-use ringshm_core::error::{Fault, OpenError, TrySendError};
+use ringshm_core::error::{Fault, OpenError, TryRecvError, TrySendError};
 use ringshm_core::inspect::inspect;
 use ringshm_core::latest::Latest;
-use ringshm_core::layout::{Header, Kind};
+use ringshm_core::layout::{Header, Kind, LANES_AT};
 use ringshm_core::mpmc::Mpmc;
+use std::os::unix::fs::FileExt;
 use zerocopy::FromBytes;
 
 /// Values that numbers of all kinds are not, or hardly.
@@ -95,6 +96,25 @@ fn a_slot_word_between_two_laps_is_reported_at_once() {
         let mut producer = Bed::new(&image).producer::<Mpmc<u64>>(Way::Memfd, false).expect("a free lane");
         let fault = Fault::Corrupt { field: "slot word" };
         assert_eq!(producer.try_send(1), Err(TrySendError::Fault(1, fault)), "{position}");
+    }
+}
+
+/// A cursor further on than a lossless reader lets the producer come, or one that goes back.
+#[test]
+fn an_impossible_cursor_of_a_broadcast_producer_is_reported() {
+    let (_, image) = &many::all()[2];
+    let published = word(image, LANES_AT);
+    for impossible in [published + 17, published - 9, published ^ 1 << 40, u64::MAX] {
+        let bed = Bed::new(image);
+        let mut consumer = bed.consumer::<Broadcast<u64>>(Way::Memfd, false).expect("a free lane");
+        let mut received = 0;
+        while consumer.try_recv().is_ok() {
+            received += 1;
+        }
+        assert!(received > 0);
+        bed.memfd.write_all_at(&impossible.to_ne_bytes(), LANES_AT as u64).expect("sealed against resizing only");
+        let fault = TryRecvError::Fault(Fault::Corrupt { field: "producer cursor" });
+        assert_eq!(consumer.try_recv(), Err(fault), "{impossible}");
     }
 }
 
