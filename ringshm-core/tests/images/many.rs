@@ -8,8 +8,9 @@ use ringshm_core::broadcast::Broadcast;
 use ringshm_core::error::{Fault, OpenError, TryRecvError, TrySendError};
 use ringshm_core::inspect::inspect;
 use ringshm_core::latest::Latest;
-use ringshm_core::layout::{Header, Kind, LANES_AT};
+use ringshm_core::layout::{Header, Kind, LANES_AT, Lane};
 use ringshm_core::mpmc::Mpmc;
+use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 use zerocopy::FromBytes;
 
@@ -115,6 +116,50 @@ fn an_impossible_cursor_of_a_broadcast_producer_is_reported() {
         bed.memfd.write_all_at(&impossible.to_ne_bytes(), LANES_AT as u64).expect("sealed against resizing only");
         let fault = TryRecvError::Fault(Fault::Corrupt { field: "producer cursor" });
         assert_eq!(consumer.try_recv(), Err(fault), "{impossible}");
+    }
+}
+
+#[test]
+fn a_reach_a_whole_ring_before_the_cursor_is_reported_to_who_comes() {
+    let (_, image) = &many::all()[2];
+    let mut image = image.clone();
+    let impossible = word(&image, LANES_AT) + 16 + 1;
+    put_word(&mut image, LANES_AT + offset_of!(Lane, reach), impossible);
+    let bed = Bed::new(&image);
+    let reach = |error: Option<OpenError>| matches!(error, Some(OpenError::Corrupt { field: "producer reach" }));
+    assert!(reach(bed.reader::<Broadcast<u64>>(Way::Memfd).err()));
+    assert!(reach(bed.consumer::<Broadcast<u64>>(Way::Memfd, false).err()));
+    assert!(reach(bed.producer::<Broadcast<u64>>(Way::Memfd, false).err()));
+}
+
+#[test]
+fn a_length_beyond_the_longest_message_is_reported_and_the_message_dropped() {
+    for len in [25, 40, 1 << 32, u64::MAX] {
+        let (_, image) = &many::all()[1];
+        let mut image = image.clone();
+        let data_at = Header::read_from_bytes(&image[..HEADER]).expect("a header").data_at as usize;
+        // Message 4 was in the hands of a consumer that left; message 5 was not.
+        put_word(&mut image, data_at + 8, len);
+        put_word(&mut image, data_at + 40 + 8, len);
+        let mut consumer = Bed::new(&image).consumer::<Mpmc<[u8]>>(Way::Memfd, false).expect("a free lane");
+        let fault = TryRecvError::Fault(Fault::Corrupt { field: "message length" });
+        assert_eq!(consumer.try_recv(&mut Vec::new()), Err(fault), "{len}");
+        assert_eq!(consumer.try_recv_ref().map(|_| ()), Err(fault), "{len}");
+        assert_eq!(consumer.try_recv(&mut Vec::new()), Err(TryRecvError::Empty));
+    }
+}
+
+#[test]
+fn a_stamp_that_no_writer_leaves_behind_is_reported_to_its_successor() {
+    let (_, image) = &many::all()[4];
+    let header = Header::read_from_bytes(&image[..HEADER]).expect("a header");
+    // The next value is number 6, in the third slot.
+    let at = (header.data_at + 2 * header.stride) as usize;
+    for stamp in [10 << 1, 10 << 1 | 1, 7 << 1] {
+        let mut image = image.clone();
+        put_word(&mut image, at, stamp);
+        let opened = Bed::new(&image).producer::<Latest<u64>>(Way::Memfd, false);
+        assert!(matches!(opened, Err(OpenError::Corrupt { field: "value stamp" })), "{stamp}");
     }
 }
 
