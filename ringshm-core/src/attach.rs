@@ -133,7 +133,7 @@ pub(crate) fn visit_named(
                 if let Some(segment) = memory.segment_mut() {
                     let is_first = segment.link(directory, name, temporary)?;
                     if is_first && wanted.existence == Existence::MustNotExist {
-                        return Ok(visit(Arc::new(read_only(&memory)?), behaviour));
+                        return Ok(visit(Arc::new(read_only(&memory, behaviour)?), behaviour));
                     }
                 }
             }
@@ -158,14 +158,15 @@ fn visit_segment(segment: Segment, wanted: &Wanted, behaviour: Behaviour) -> Res
         return Ok(None);
     }
     compare(&memory, &identity, wanted)?;
-    let visitor = visit(Arc::new(read_only(&memory)?), behaviour);
+    let visitor = visit(Arc::new(read_only(&memory, behaviour)?), behaviour);
     drop(gate);
     Ok(Some(visitor))
 }
 
 /// The same ring, mapped for a reader.
-fn read_only(memory: &Memory) -> Result<Memory, OpenError> {
+fn read_only(memory: &Memory, behaviour: Behaviour) -> Result<Memory, OpenError> {
     let segment = memory.segment().ok_or(OpenError::Corrupt { field: "file type" })?.read_only()?;
+    segment.make_resident(behaviour.residency)?;
     // SAFETY: it was validated against the size of the mapping, or made for it, and this one has the same size.
     Ok(unsafe { Memory::in_segment(*memory.geometry(), segment) })
 }
@@ -202,6 +203,9 @@ fn create(
     behaviour: Behaviour,
 ) -> Result<Option<Member>, OpenError> {
     let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
+    segment
+        .make_resident(behaviour.residency)
+        .inspect_err(|_| Segment::forget_temporary(directory, temporary.as_deref()))?;
     let mut memory = initialise(segment, wanted)?;
     // The role is taken before the ring has a name: nobody can take it first.
     let lane = memory.join(role, std::process::id(), now())?;
@@ -223,6 +227,7 @@ fn join_segment(
     let path = segment.path();
     let (memory, identity) = validated(segment)?;
     let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
+    memory.segment().map_or(Ok(()), |segment| segment.make_resident(behaviour.residency))?;
     let patience = Deadline::after(GATE_PATIENCE);
     loop {
         let gate = enter(&file, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;

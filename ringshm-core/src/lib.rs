@@ -43,7 +43,7 @@ pub mod os;
 
 pub use error::Fault;
 pub use lanes::{Peer, Role};
-pub use member::{Behaviour, OnDeath};
+pub use member::{Behaviour, OnDeath, Residency};
 pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
 pub use ringshm_sync::wait;

@@ -30,6 +30,16 @@ pub enum OnDeath {
     AwaitSuccessor,
 }
 
+/// What a participant asks of its own mapping of a ring, before it takes part. The memory itself is there from the start: a ring is
+/// allocated whole when it is created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Residency {
+    /// Enter all pages into this process's page table now, and not one by one when they are first touched.
+    pub prefault: bool,
+    /// Keep them from being swapped out, which shared memory may be like any other. Prefaults, too.
+    pub lock: bool,
+}
+
 /// How a participant behaves: chosen when it joins, private to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Behaviour {
@@ -41,6 +51,8 @@ pub struct Behaviour {
     pub start: Start,
     /// What a broadcast ring's producer does about a consumer that holds it up.
     pub on_slow_reader: OnSlowReader,
+    /// What becomes of the pages of its mapping.
+    pub residency: Residency,
     /// Whether guards may refer to shared memory. Always so on the heap.
     trusts_peers: bool,
 }
@@ -49,7 +61,14 @@ impl Behaviour {
     /// A participant that waits and bears the other side's death like this, and trusts nobody.
     #[must_use]
     pub const fn new(wait: Wait, on_death: OnDeath) -> Self {
-        Self { wait, on_death, start: Start::Oldest, on_slow_reader: OnSlowReader::Wait, trusts_peers: false }
+        Self {
+            wait,
+            on_death,
+            start: Start::Oldest,
+            on_slow_reader: OnSlowReader::Wait,
+            residency: Residency { prefault: false, lock: false },
+            trusts_peers: false,
+        }
     }
 
     /// Lets guards and loans refer to shared memory.

@@ -4,6 +4,7 @@
 pub(crate) mod fork;
 pub(crate) mod leftover;
 pub(crate) mod liveness;
+mod residency;
 pub(crate) mod segment;
 
 pub use segment::{Directory, Name};

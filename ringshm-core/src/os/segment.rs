@@ -185,9 +185,7 @@ impl Segment {
         };
         crash::point("segment.opened");
         let remove_temporary = |error| {
-            if let Some(name) = &temporary {
-                let _ = unlinkat(CWD, directory.path().join(name), AtFlags::empty());
-            }
+            Self::forget_temporary(directory, temporary.as_deref());
             error
         };
         allocate(&file, size, directory.free()?).map_err(remove_temporary)?;
@@ -284,6 +282,18 @@ impl Segment {
     pub(crate) fn lobby(&self) -> NonNull<u8> {
         let pointer = self.lobby.as_ref().map_or(self.base().as_ptr().wrapping_add(LOBBY_AT), MmapRaw::as_mut_ptr);
         NonNull::new(pointer).unwrap_or(NonNull::dangling())
+    }
+
+    /// The mapping of the object, and that of the lobby, if it has one of its own.
+    pub(super) fn mappings(&self) -> (&MmapRaw, Option<&MmapRaw>) {
+        (&self.mapping, self.lobby.as_ref())
+    }
+
+    /// Takes back the temporary name of a new object that will not get its own.
+    pub(crate) fn forget_temporary(directory: &Directory, temporary: Option<&str>) {
+        if let Some(name) = temporary {
+            let _ = unlinkat(CWD, directory.path().join(name), AtFlags::empty());
+        }
     }
 
     pub(crate) fn file(&self) -> Arc<OwnedFd> {

@@ -7,6 +7,7 @@ mod support;
 mod endings;
 mod liveness;
 mod refusals;
+mod residency;
 mod storm;
 mod streams;
 
@@ -14,6 +15,9 @@ mod streams;
 #[test]
 fn child() {
     support::play(|words| {
-        liveness::command(words).or_else(|| refusals::command(words)).or_else(|| storm::command(words))
+        liveness::command(words)
+            .or_else(|| refusals::command(words))
+            .or_else(|| residency::command(words))
+            .or_else(|| storm::command(words))
     });
 }
