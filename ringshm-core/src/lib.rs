@@ -46,6 +46,6 @@ pub use lanes::{Peer, Role};
 pub use member::{Behaviour, OnDeath, Residency};
 pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
-pub use ringshm_sync::wait;
+pub use ringshm_sync::{semaphore, wait};
 pub use slots::{Consumer, Drain, Iter, Loan, Payload, Producer, RecvRef, TryIter};
 pub use waitable::Waitable;

@@ -10,6 +10,7 @@
 //! | [`cell`] | raw pointers | raw pointers with a shadow cell per granule, so that a race is reported |
 //! | [`futex`] | the kernel's | a mutex and a condition variable, so that a lost wake-up is a deadlock |
 //! | [`time`] | the monotonic clock | time stands still |
+//! | [`wide`] | the kernel's futex, in half of a word | as `futex` |
 
 #[cfg(loom)]
 #[path = "model/mod.rs"]
@@ -22,13 +23,14 @@ pub mod crash;
 pub mod doorbell;
 pub mod eventcount;
 pub mod pad;
+pub mod semaphore;
 pub mod signal;
 pub mod sleepers;
 pub mod wait;
 pub mod watch;
 mod words;
 
-pub use imp::{atomic, barrier, cell, futex, hint, time};
+pub use imp::{atomic, barrier, cell, futex, hint, time, wide};
 
 #[cfg(loom)]
 pub use imp::death;

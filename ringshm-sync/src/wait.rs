@@ -51,6 +51,14 @@ pub trait Bell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
+impl core::fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("nothing came within the time given: wait longer, or find out why it is late")
+    }
+}
+
+impl core::error::Error for TimedOut {}
+
 /// How many pauses go by between two readings of the clock while spinning: about a microsecond.
 const PAUSES_PER_READING: u32 = 64;
 

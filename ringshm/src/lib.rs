@@ -92,6 +92,7 @@ pub use ringshm_core::error::{
 pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::Kind;
 pub use ringshm_core::os::{Directory, Name};
+pub use ringshm_core::semaphore;
 pub use ringshm_core::wait::Wait;
 pub use ringshm_core::{
     Consumer, Drain, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain, RecordLoan,

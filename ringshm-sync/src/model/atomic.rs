@@ -25,7 +25,7 @@ macro_rules! gated {
             }
 
             /// A load by the kernel, in the middle of a system call: no step of the caller's.
-            #[allow(dead_code, reason = "only the futex's word has one")]
+            #[allow(dead_code, reason = "only the words of futexes have one")]
             pub(super) fn load_in_kernel(&self) -> $value {
                 self.gate.fetch_add(1, Ordering::Relaxed);
                 self.inner.load(Ordering::Relaxed)

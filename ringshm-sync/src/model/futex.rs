@@ -8,6 +8,12 @@ use loom::sync::{Arc, Condvar, Mutex};
 #[derive(Debug)]
 pub struct Futex {
     word: AtomicU32,
+    bed: Bed,
+}
+
+/// The kernel's side of a futex: where its threads sleep.
+#[derive(Debug)]
+pub(super) struct Bed {
     state: Mutex<State>,
     sleepers: Condvar,
 }
@@ -40,7 +46,7 @@ impl Futex {
     /// A word with the value `word`.
     #[must_use]
     pub fn new(word: u32) -> Self {
-        Self { word: AtomicU32::new(word), state: Mutex::new(State::default()), sleepers: Condvar::new() }
+        Self { word: AtomicU32::new(word), bed: Bed::new() }
     }
 
     /// As in the real futex.
@@ -65,12 +71,7 @@ impl Futex {
 
     /// As in the real futex. Time stands still: only a wake or [`expire`](Self::expire) ends it.
     pub fn wait(&self, expected: u32, _deadline: Deadline) {
-        super::death::step();
-        let mut state = lock(&self.state);
-        if !state.expired && self.word.load_in_kernel() == expected {
-            state.asleep += 1;
-            drop(self.sleepers.wait(state));
-        }
+        self.bed.sleep_while(|| self.word.load_in_kernel() == expected);
     }
 
     /// As in the real futex.
@@ -83,6 +84,36 @@ impl Futex {
 
     /// As in the real futex.
     pub fn wake(&self) -> bool {
+        self.bed.wake()
+    }
+
+    /// As in the real futex.
+    pub fn wake_all(&self) {
+        self.bed.wake_all();
+    }
+
+    /// Lets the bound of every park run out, now and from now on.
+    pub fn expire(&self) {
+        self.bed.expire();
+    }
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::new(State::default()), sleepers: Condvar::new() }
+    }
+
+    /// The kernel compares the word under its own lock, and puts the thread to sleep.
+    pub(super) fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
+        super::death::step();
+        let mut state = lock(&self.state);
+        if !state.expired && is_expected() {
+            state.asleep += 1;
+            drop(self.sleepers.wait(state));
+        }
+    }
+
+    pub(super) fn wake(&self) -> bool {
         super::death::step();
         let mut state = lock(&self.state);
         let any = state.asleep > 0;
@@ -96,8 +127,7 @@ impl Futex {
         any
     }
 
-    /// As in the real futex.
-    pub fn wake_all(&self) {
+    fn wake_all(&self) {
         super::death::step();
         let mut state = lock(&self.state);
         state.asleep = 0;
@@ -105,8 +135,7 @@ impl Futex {
         self.sleepers.notify_all();
     }
 
-    /// Lets the bound of every park run out, now and from now on.
-    pub fn expire(&self) {
+    pub(super) fn expire(&self) {
         let mut state = lock(&self.state);
         let State { wakers, .. } = core::mem::replace(&mut *state, State { expired: true, ..State::default() });
         wakers.iter().for_each(|waker| waker.wake());
@@ -140,7 +169,7 @@ impl<'a> Words<'a> {
         super::death::step();
         let waker = Arc::new(Waker::default());
         let are_as_expected = self.list.iter().all(|(futex, expected)| {
-            let mut state = lock(&futex.state);
+            let mut state = lock(&futex.bed.state);
             let sleeps = !state.expired && futex.word.load_in_kernel() == *expected;
             if sleeps {
                 state.wakers.push(Arc::clone(&waker));
@@ -157,7 +186,7 @@ impl<'a> Words<'a> {
             }
         }
         for (futex, _) in &self.list {
-            lock(&futex.state).wakers.retain(|other| !Arc::ptr_eq(other, &waker));
+            lock(&futex.bed.state).wakers.retain(|other| !Arc::ptr_eq(other, &waker));
         }
     }
 }

@@ -7,3 +7,4 @@ pub mod death;
 pub mod futex;
 pub mod hint;
 pub mod time;
+pub mod wide;

@@ -1,5 +1,7 @@
 //! The kernel's futex over a word that other processes may map. Never private.
 
+#![allow(clippy::disallowed_types, reason = "a part of the shim: what the kernel is given")]
+
 use super::atomic::{AtomicU32, Ordering};
 use super::time::Deadline;
 use core::fmt;
@@ -51,13 +53,7 @@ impl Futex {
     /// what it waits for. The clock is monotonic.
     #[cold]
     pub fn wait(&self, expected: u32, deadline: Deadline) {
-        let timeout = deadline.remaining().map(timespec);
-        match futex::wait(self.0.as_core(), futex::Flags::empty(), expected, timeout.as_ref()) {
-            // Woken; the word differs; a signal; the deadline. All mean: look again.
-            Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
-            // No futex here (a seccomp filter): sleeping is impossible, waiting is not.
-            Err(_) => std::thread::yield_now(),
-        }
+        wait(self.0.as_core(), expected, deadline);
     }
 
     /// As in [`AtomicU32`].
@@ -72,15 +68,13 @@ impl Futex {
     /// Wakes one sleeper, if there is one. Says whether there was.
     #[cold]
     pub fn wake(&self) -> bool {
-        // An error would mean an unmapped word, which a reference rules out.
-        futex::wake(self.0.as_core(), futex::Flags::empty(), 1).is_ok_and(|woken| woken > 0)
+        wake(self.0.as_core(), 1)
     }
 
     /// Wakes all sleepers.
     #[cold]
     pub fn wake_all(&self) {
-        // An error would mean an unmapped word, which a reference rules out.
-        let _ = futex::wake(self.0.as_core(), futex::Flags::empty(), i32::MAX as u32);
+        wake(self.0.as_core(), i32::MAX as u32);
     }
 }
 
@@ -158,4 +152,20 @@ impl fmt::Debug for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Words").field("len", &self.len).finish_non_exhaustive()
     }
+}
+
+pub(super) fn wait(word: &core::sync::atomic::AtomicU32, expected: u32, deadline: Deadline) {
+    let timeout = deadline.remaining().map(timespec);
+    match futex::wait(word, futex::Flags::empty(), expected, timeout.as_ref()) {
+        // Woken; the word differs; a signal; the deadline. All mean: look again.
+        Ok(()) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}
+        // No futex here (a seccomp filter): sleeping is impossible, waiting is not.
+        Err(_) => std::thread::yield_now(),
+    }
+}
+
+/// Wakes up to `most` sleepers. Says whether there was one.
+pub(super) fn wake(word: &core::sync::atomic::AtomicU32, most: u32) -> bool {
+    // An error would mean an unmapped word, which a reference rules out.
+    futex::wake(word, futex::Flags::empty(), most).is_ok_and(|woken| woken > 0)
 }

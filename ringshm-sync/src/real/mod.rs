@@ -6,3 +6,4 @@ pub mod cell;
 pub mod futex;
 pub mod hint;
 pub mod time;
+pub mod wide;
