@@ -50,6 +50,7 @@ fn table(ring: &Ring) -> Table {
     if ring.at_most_once {
         row("delivery", "at most once: a message dies with its consumer".to_owned());
     }
+    row("sleepers wake by", ring.wakeup.to_owned());
     row("participants", format!("at most {} producers, {} consumers", ring.max_producers, ring.max_consumers));
     row("shared memory", format!("{} bytes", size::grouped(ring.total)));
     row("created", format!("{} ago by process {}", size::age(ring.age_seconds), ring.creator));

@@ -47,6 +47,8 @@ pub(crate) struct Ring {
     pub(crate) age_seconds: f64,
     /// Whether a message whose consumer dies with it is dropped.
     pub(crate) at_most_once: bool,
+    /// `futex`, or `semaphore`.
+    pub(crate) wakeup: &'static str,
     /// How many producers, and how many consumers with a lane, it can have.
     pub(crate) max_producers: u32,
     pub(crate) max_consumers: u32,
@@ -123,6 +125,7 @@ impl Ring {
             queued,
             used,
             at_most_once: geometry.is_at_most_once,
+            wakeup: geometry.wakeup.name(),
             max_producers: geometry.producers,
             max_consumers: geometry.consumers,
             producer,

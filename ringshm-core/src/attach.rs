@@ -13,7 +13,7 @@
 use crate::broadcast::{Lossy, visit};
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role};
-use crate::layout::{Geometry, Header, TypeIdentity};
+use crate::layout::{Geometry, Header, TypeIdentity, Wakeup};
 use crate::member::{Behaviour, Member};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
@@ -270,11 +270,14 @@ fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<
         || expected.is_default_capacity
         || (found.is_default_capacity && found.capacity >= expected.capacity);
     let delivery_will_do = found.is_at_most_once || !expected.is_at_most_once;
+    // Who asks for nothing special sleeps as the ring's maker chose.
+    let wakeup_will_do = found.wakeup == expected.wakeup || expected.wakeup == Wakeup::Futex;
     let length_will_do = wanted.any_length || found.kind.has_records() || found.max_message >= expected.max_message;
     if *identity == wanted.identity
         && found.kind == expected.kind
         && capacity_will_do
         && delivery_will_do
+        && wakeup_will_do
         && length_will_do
     {
         return Ok(());
@@ -288,11 +291,12 @@ fn has_name(memory: &Memory) -> bool {
 }
 
 fn describe(geometry: &Geometry, identity: &TypeIdentity) -> String {
-    let Geometry { kind, capacity, is_default_capacity, .. } = geometry;
+    let Geometry { kind, capacity, is_default_capacity, wakeup, .. } = geometry;
     let TypeIdentity { name, size, align, schema } = identity;
     let by_default = if *is_default_capacity { " by default" } else { "" };
+    let woken = if *wakeup == Wakeup::Semaphore { ", woken by semaphores" } else { "" };
     format!(
-        "{} of {name} ({size} bytes, alignment {align}, schema {schema}) with capacity {capacity}{by_default}",
+        "{} of {name} ({size} bytes, alignment {align}, schema {schema}) with capacity {capacity}{by_default}{woken}",
         kind.name()
     )
 }

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "a lane pointer kept beside the memory it leads into, to spare the hot path two steps")]
 
+use crate::bell::LaneBell;
 use crate::error::{Blocked, Stop};
 use crate::lanes::{Peer, State, state_of};
 use crate::layout::Lane;
@@ -73,7 +74,20 @@ impl Endpoint {
     /// Wakes the peer if it sleeps: after publishing, or releasing.
     #[inline(always)]
     pub(crate) fn ring_peer(&self) {
-        self.peer().presence.bell.ring(self.light());
+        if self.peer().presence.bell.may_be_awaited(self.light()) {
+            self.wake_peer();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_peer(&self) {
+        self.peer().presence.bell_for(self.memory().geometry().wakeup).ring_attentively();
+    }
+
+    /// Where this side sleeps.
+    fn bell(&self) -> LaneBell<'_> {
+        self.own().presence.bell_for(self.memory().geometry().wakeup)
     }
 
     /// Whether the peer has closed the ring. Says nothing of what it published before.
@@ -136,7 +150,7 @@ pub(crate) trait Side {
         let outcome = loop {
             self.expect();
             // A wait that was over before it began still says whether the peer is gone.
-            let is_over = waiter.pause(&self.end().own().presence.bell).is_err();
+            let is_over = waiter.pause(&self.end().bell()).is_err();
             match self.look(units, is_over || waiter.is_unhurried()) {
                 Ok(()) => break Ok(()),
                 Err(Blocked::Disconnected) => break Err(Stop::Disconnected),
@@ -145,7 +159,7 @@ pub(crate) trait Side {
                 Err(Blocked::NotReady | Blocked::Stalled(_)) => {}
             }
         };
-        waiter.finish(&self.end().own().presence.bell);
+        waiter.finish(&self.end().bell());
         if outcome.is_ok() {
             self.end_mut().pace.end(&waiter);
         }

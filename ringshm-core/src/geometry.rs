@@ -72,6 +72,12 @@ impl Kind {
         matches!(self, Self::SpscSlots | Self::SpscRecords)
     }
 
+    /// Whether its participants can be woken like that.
+    #[must_use]
+    pub const fn can_be_woken_by(self, wakeup: Wakeup) -> bool {
+        matches!(wakeup, Wakeup::Futex) || self.has_one_consumer()
+    }
+
     /// Whether each of its messages goes to all consumers.
     #[must_use]
     pub const fn is_broadcast(self) -> bool {
@@ -90,6 +96,28 @@ impl Kind {
     #[must_use]
     pub const fn is_mpmc(self) -> bool {
         matches!(self, Self::MpmcSlots | Self::MpmcBytes)
+    }
+}
+
+/// How a participant that sleeps is woken: chosen when the ring is made, and the same for both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wakeup {
+    /// By a futex.
+    #[default]
+    Futex,
+    /// By a POSIX semaphore that lies in its lane, a `sem_t` of the C library, so that a program in C can sleep and wake without a system
+    /// call of its own. Of SPSC rings only. See [`bell`](ringshm_sync::semaphore::bell).
+    Semaphore,
+}
+
+impl Wakeup {
+    /// The name that tools print.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Futex => "futex",
+            Self::Semaphore => "semaphore",
+        }
     }
 }
 
@@ -123,6 +151,8 @@ pub struct Geometry {
     pub is_default_capacity: bool,
     /// Whether a message whose consumer died with it is dropped, and not given to another one.
     pub is_at_most_once: bool,
+    /// How its participants are woken.
+    pub wakeup: Wakeup,
     /// Bytes from one slot to the next; 1 for records.
     pub stride: u64,
     /// The largest message, in bytes.
@@ -189,6 +219,7 @@ impl Geometry {
             capacity,
             is_default_capacity: false,
             is_at_most_once: false,
+            wakeup: Wakeup::Futex,
             stride,
             max_message,
             origin,

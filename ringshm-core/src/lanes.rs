@@ -212,7 +212,7 @@ impl Memory {
             }
             crash::point("lanes.locked");
             let presence = self.presence(lane);
-            presence.bell.install();
+            presence.bell_for(self.geometry().wakeup).install();
             // Relaxed: for people.
             presence.pid.store(pid, Relaxed);
             // Relaxed: for people.
@@ -260,7 +260,7 @@ impl Memory {
     fn ring_everybody_but(&self, own: usize) {
         for role in [Role::Producer, Role::Consumer] {
             for lane in self.used_lanes_of(role).filter(|lane| *lane != own) {
-                self.presence(lane).bell.ring(Light::full());
+                self.presence(lane).bell_for(self.geometry().wakeup).ring(Light::full());
             }
         }
         if self.geometry().kind.is_broadcast() {

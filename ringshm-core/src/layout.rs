@@ -25,7 +25,7 @@
 //! microseconds while a participant joins or the segment is retired), and the first byte of each lane says that the
 //! lane's owner is alive.
 
-pub use crate::geometry::{Geometry, Kind, MAX_LANES, Shape};
+pub use crate::geometry::{Geometry, Kind, MAX_LANES, Shape, Wakeup};
 pub use crate::identity::{MAX_TYPE_NAME, TypeIdentity};
 
 use crate::error::OpenError;
@@ -34,13 +34,14 @@ use ringshm_sync::atomic::{AtomicU32, AtomicU64};
 use ringshm_sync::doorbell::Doorbell;
 use ringshm_sync::eventcount::EventCount;
 use ringshm_sync::pad::Padded;
+use ringshm_sync::semaphore::Semaphore;
 use ringshm_sync::sleepers::Sleepers;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The first eight bytes of every finished segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"ringshm\n");
 /// The version of this file. A segment of another version is refused.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Where the live part begins: [`Control`], then the lanes.
 pub const CONTROL_AT: usize = size_of::<Header>();
@@ -89,6 +90,7 @@ pub struct Header {
     /// The process that made the segment, for people.
     pub creator: u32,
     /// Bit 0: the capacity is the default one, nobody asked for it. Bit 1: a message whose consumer died is dropped.
+    /// Bit 2: participants sleep on the semaphores in their lanes.
     pub options: u32,
     /// Zero.
     pub reserved: [u8; 8],
@@ -126,7 +128,9 @@ impl Header {
             type_align: identity.align,
             type_name_len: len as u32,
             creator,
-            options: u32::from(geometry.is_default_capacity) | u32::from(geometry.is_at_most_once) << 1,
+            options: u32::from(geometry.is_default_capacity)
+                | u32::from(geometry.is_at_most_once) << 1
+                | u32::from(geometry.wakeup == Wakeup::Semaphore) << 2,
             reserved: [0; 8],
             type_name,
             reserved2: [0; 256],
@@ -184,6 +188,10 @@ impl Header {
         let Some(mut geometry) = Geometry::new(&shape) else { return corrupt("capacity") };
         geometry.is_default_capacity = self.options & 1 != 0;
         geometry.is_at_most_once = self.options & 2 != 0;
+        geometry.wakeup = if self.options & 4 == 0 { Wakeup::Futex } else { Wakeup::Semaphore };
+        if self.options >> 3 != 0 || !kind.can_be_woken_by(geometry.wakeup) {
+            return corrupt("options");
+        }
         // Everything that follows from kind, capacity and stride must be what this version computes from them.
         let consistent = [
             (self.capacity == geometry.capacity, "capacity"),
@@ -306,6 +314,11 @@ pub struct Presence {
     pub reserved: AtomicU32,
     /// When the owner joined: nanoseconds since 1970, for people.
     pub since: AtomicU64,
+    /// Zero.
+    pub reserved2: [u64; 5],
+    /// Where the owner sleeps, if the ring's participants sleep on semaphores. On a line of its own, because the peer reads the one before
+    /// after every publication.
+    pub semaphore: Semaphore,
 }
 
 #[cfg(not(loom))]
@@ -354,6 +367,7 @@ const _: () = {
     assert!(offset_of!(Presence, bell) == 4);
     assert!(offset_of!(Presence, pid) == 8);
     assert!(offset_of!(Presence, since) == 16);
+    assert!(offset_of!(Presence, semaphore) == 64 && size_of::<Semaphore>() == 32);
     assert!(size_of::<Ledger>() == 32 && size_of::<Mark>() == 16);
     assert!(offset_of!(Mark, position) == 0 && offset_of!(Mark, count) == 8);
 };
@@ -399,6 +413,8 @@ mod tests {
             ("type name length", &|header| header.type_name_len = 129),
             ("producers", &|header| header.producers = 64),
             ("consumers", &|header| header.consumers = 64),
+            ("options", &|header| header.options = 8),
+            ("options", &|header| (header.kind, header.options) = (Kind::BroadcastRecords as u32, 4)),
         ] {
             assert!(matches!(forge(change), Err(OpenError::Corrupt { field: found }) if found == field), "{field}");
         }

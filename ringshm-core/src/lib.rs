@@ -10,6 +10,7 @@
 //! Programs use the crate `ringshm`, which adds builders and re-exports the handles.
 
 mod ahead;
+mod bell;
 pub mod broadcast;
 mod endpoint;
 pub mod error;

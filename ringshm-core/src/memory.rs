@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "pointers into memory that this file owns")]
 
 use crate::lanes::Locks;
-use crate::layout::{Control, Geometry, Kind, Lane, Lobby, MAX_PAYLOAD_ALIGN};
+use crate::layout::{Control, Geometry, Kind, Lane, Lobby, MAX_PAYLOAD_ALIGN, Wakeup};
 use core::ptr::NonNull;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::cell::Bytes;
@@ -100,6 +100,9 @@ impl Memory {
             // Relaxed: as above.
             lane.counters.begun.store(self.geometry.origin, Relaxed);
             lane.ledger.initialise(self.geometry.origin);
+            if self.geometry.wakeup == Wakeup::Semaphore {
+                lane.presence.semaphore.reset();
+            }
             let intent = if self.geometry.kind.is_mpmc() {
                 crate::mpmc::Claim::nothing(self.geometry.origin).word()
             } else {

@@ -3,7 +3,7 @@
 use crate::endpoint::Endpoint;
 use crate::error::OpenError;
 use crate::lanes::Role;
-use crate::layout::{Geometry, MAX_LANES, TypeIdentity};
+use crate::layout::{Geometry, MAX_LANES, TypeIdentity, Wakeup};
 use crate::member::{Behaviour, Member};
 use crate::memory::Memory;
 use crate::{Consumer, Payload, Producer, RecordConsumer, RecordProducer};
@@ -22,6 +22,8 @@ pub struct Wishes {
     pub consumers: u32,
     /// Whether a message whose consumer dies with it is dropped, where it might be given to another.
     pub at_most_once: bool,
+    /// How participants are woken, where there is a choice.
+    pub wakeup: Wakeup,
     /// The first position: for tests of the wrap.
     #[doc(hidden)]
     pub origin: u64,
@@ -30,7 +32,15 @@ pub struct Wishes {
 impl Default for Wishes {
     fn default() -> Self {
         let (producers, consumers) = (MAX_LANES, MAX_LANES);
-        Self { capacity: None, max_message: None, producers, consumers, at_most_once: false, origin: 0 }
+        Self {
+            capacity: None,
+            max_message: None,
+            producers,
+            consumers,
+            at_most_once: false,
+            wakeup: Wakeup::Futex,
+            origin: 0,
+        }
     }
 }
 
@@ -79,7 +89,7 @@ impl<T: Payload> Message for T {
     fn geometry(wishes: &Wishes) -> Option<Geometry> {
         let stride = size_of::<T>() as u64;
         let geometry = Geometry::slots(wishes.slots(stride), stride, wishes.origin)?;
-        Some(Geometry { is_default_capacity: wishes.capacity.is_none(), ..geometry })
+        Some(Geometry { is_default_capacity: wishes.capacity.is_none(), wakeup: wishes.wakeup, ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {
@@ -101,7 +111,7 @@ impl Message for [u8] {
 
     fn geometry(wishes: &Wishes) -> Option<Geometry> {
         let geometry = Geometry::records(wishes.capacity.unwrap_or(DEFAULT_BYTES), wishes.origin)?;
-        Some(Geometry { is_default_capacity: wishes.capacity.is_none(), ..geometry })
+        Some(Geometry { is_default_capacity: wishes.capacity.is_none(), wakeup: wishes.wakeup, ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {

@@ -45,6 +45,10 @@ impl Options {
             let free = self.directory.free().unwrap_or(0);
             OpenError::NoSpace { needed: u64::MAX, free }
         })?;
+        if !geometry.kind.can_be_woken_by(wishes.wakeup) {
+            let reason = format!("only SPSC rings wake by semaphores and this is {}", geometry.kind.name());
+            return Err(OpenError::InvalidOption { option: "wake_by", reason });
+        }
         let any_length = wishes.max_message.is_none();
         Ok(Wanted { geometry, identity: M::identity(self.schema), any_length, existence: self.existence })
     }

@@ -84,22 +84,38 @@ impl Doorbell {
     /// Ringer: wakes the owner if it sleeps. Call it after publishing. One load while nobody sleeps.
     #[inline(always)]
     pub fn ring(&self, mode: Light) {
-        // DOORBELL: what was published before the look at the word.
-        barrier::light(mode);
-        // DOORBELL: sees the announcement of a sleeper that did not see what was published.
-        if self.word.load(Relaxed) != 0 {
+        if self.may_be_awaited(mode) {
             self.ring_attentively();
         }
     }
 
+    /// Ringer: whether it must look more closely, with [`ring_attentively`](Self::ring_attentively). Call it after publishing.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_be_awaited(&self, mode: Light) -> bool {
+        // DOORBELL: what was published before the look at the word.
+        barrier::light(mode);
+        // DOORBELL: sees the announcement of a sleeper that did not see what was published.
+        self.word.load(Relaxed) != 0
+    }
+
+    /// Ringer: as [`ring`](Self::ring), when [`may_be_awaited`](Self::may_be_awaited) has said so. Says whether it woke the owner out of
+    /// a park.
     #[cold]
-    fn ring_attentively(&self) -> bool {
+    pub fn ring_attentively(&self) -> bool {
+        self.answer() && self.word.wake()
+    }
+
+    /// Ringer: takes an announcement. Whoever does must wake the owner, however it sleeps.
+    #[cold]
+    #[must_use]
+    pub fn answer(&self) -> bool {
         // DOORBELL: the fence that an owner without `membarrier` asked for.
         barrier::light(Light::full());
         // Relaxed: the fence above orders it; exactly one of many ringers takes the flag.
         if self.word.load(Relaxed) & ASLEEP != 0 && self.word.fetch_and(!ASLEEP, Relaxed) & ASLEEP != 0 {
             crash::point("doorbell.answered");
-            return self.word.wake();
+            return true;
         }
         false
     }

@@ -30,6 +30,7 @@
 
 #![allow(unsafe_code, reason = "references into memory that the caller shares with others")]
 
+pub mod bell;
 mod error;
 #[cfg(not(loom))]
 pub mod named;
@@ -40,6 +41,7 @@ pub use error::{AttachError, InitError, PostError};
 
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::crash;
 use crate::doorbell::LONGEST_PARK;
 use crate::time::Deadline;
 use crate::wait::TimedOut;
@@ -162,6 +164,7 @@ impl Semaphore {
             // POST: what the poster did is visible to who takes this. Relaxed: on failure nothing is read but the word.
             match self.word.compare_exchange(word, word + 1, Release, Relaxed) {
                 Ok(_) => {
+                    crash::point("semaphore.counted");
                     if waiters_of(word) > 0 {
                         self.word.wake();
                     }
@@ -203,21 +206,43 @@ impl Semaphore {
         false
     }
 
+    /// Counts one down, and if there is nothing to count sleeps once: until a post, a signal, `deadline` or for [`LONGEST_PARK`]. Says
+    /// whether it counted. For those who look at something else in between.
+    pub fn doze(&self, deadline: Deadline) -> bool {
+        self.try_wait() || self.sleep_in_turns(Some(1), deadline)
+    }
+
     #[cold]
     fn sleep(&self, deadline: Deadline) -> Result<(), TimedOut> {
+        if self.sleep_in_turns(None, deadline) { Ok(()) } else { Err(TimedOut) }
+    }
+
+    /// Sleeps for so many turns, or until `deadline`. Says whether it counted down.
+    fn sleep_in_turns(&self, mut turns: Option<u32>, deadline: Deadline) -> bool {
         // Relaxed: the count is in the same word, so a poster that does not see the waiter is seen by it.
         self.word.fetch_add(ONE_WAITER, Relaxed);
+        crash::point("semaphore.waiting");
         loop {
             if self.take(ONE_WAITER) {
-                return Ok(());
+                return true;
             }
-            if deadline.is_over() {
+            if turns == Some(0) || deadline.is_over() {
                 // Relaxed: a poster that still sees the waiter wakes nobody, and what it counted stays.
                 self.word.fetch_add(ONE_WAITER.wrapping_neg(), Relaxed);
-                return Err(TimedOut);
+                return false;
             }
             self.word.wait(0, deadline.at_most(LONGEST_PARK));
+            turns = turns.map(|turns| turns - 1);
         }
+    }
+
+    /// Makes it anew, counting 0, whatever stands there. Only for those who know that nobody waits: who does, does so in vain until
+    /// it looks again.
+    pub fn reset(&self) {
+        // Relaxed: nobody waits, and what was counted was for nobody.
+        self.word.store(0, Relaxed);
+        // Relaxed: for C programs, which come later or find it as it was.
+        self.sharing.store(SHARED, Relaxed);
     }
 
     /// Model only: all bounded sleeps run out, now and from now on.

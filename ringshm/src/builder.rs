@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 use ringshm_core::attach::{self, Existence};
 use ringshm_core::error::OpenError;
 use ringshm_core::inspect::Snapshot;
+use ringshm_core::layout::Wakeup;
 use ringshm_core::memory::Memory;
 use ringshm_core::message::{consumer_in, producer_in};
 use ringshm_core::mpmc::Mpmc;
@@ -125,6 +126,26 @@ impl<M: Message + ?Sized> Builder<M> {
     /// Whether the ring may exist already. By default it is opened if it does and created if it does not.
     pub fn existence(mut self, existence: Existence) -> Self {
         self.options.existence = existence;
+        self
+    }
+
+    /// How a participant that sleeps is woken, in a ring that this creates: by a futex if not given. With [`Wakeup::Semaphore`], which only
+    /// SPSC rings have, a program in C can be the other side (`ringshm/tests/semaphores/peer.c` is one), and both sides do, message
+    /// for message, what they do otherwise. Who asks for it does not join a ring without it; who does not joins either.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ringshm::{Wait, Wakeup};
+    ///
+    /// let ring = ringshm::spsc::<u64>("").capacity(8).wake_by(Wakeup::Semaphore).wait(Wait::Park);
+    /// let (mut producer, mut consumer) = ring.threads()?;
+    /// let receiver = std::thread::spawn(move || consumer.recv());
+    /// producer.send(7)?;
+    /// assert_eq!(receiver.join().expect("it does not panic")?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub fn wake_by(mut self, wakeup: Wakeup) -> Self {
+        self.options.wishes.wakeup = wakeup;
         self
     }
 

@@ -90,7 +90,7 @@ pub use ringshm_core::error::{
     TrySendError,
 };
 pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
-pub use ringshm_core::layout::Kind;
+pub use ringshm_core::layout::{Kind, Wakeup};
 pub use ringshm_core::os::{Directory, Name};
 pub use ringshm_core::semaphore;
 pub use ringshm_core::wait::Wait;

@@ -197,7 +197,8 @@ fn compiled() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         // Another run may be using the program: it is replaced, and not written to.
-        let (new, program) = (folder.join(format!("peer-{}", std::process::id())), folder.join("peer"));
+        let program = folder.join(concat!(env!("CARGO_PKG_NAME"), "-peer"));
+        let new = program.with_extension(std::process::id().to_string());
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let status = Command::new(&compiler)
             .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])

@@ -38,14 +38,18 @@ fn child() {
 enum Places {
     Named,
     NamedAndMemfd,
+    /// And one whose participants sleep on semaphores.
+    All,
 }
 
 impl Places {
-    /// One ring of each kind for each place.
+    /// One ring of each carrier for each place, and of one where they do not differ.
     fn rings(self) -> impl Iterator<Item = fn() -> Ring> {
         let named: [fn() -> Ring; 2] = [|| Ring::named(Carrier::Fixed), || Ring::named(Carrier::Records)];
         let memfds: [fn() -> Ring; 2] = [|| Ring::memfd(Carrier::Fixed), || Ring::memfd(Carrier::Records)];
-        named.into_iter().chain(memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd)))
+        let semaphores: [fn() -> Ring; 1] = [|| Ring::waking_by_semaphore(Carrier::Fixed)];
+        let memfds = memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd | Self::All));
+        named.into_iter().chain(memfds).chain(semaphores.into_iter().filter(move |_| matches!(self, Self::All)))
     }
 }
 
@@ -66,13 +70,13 @@ macro_rules! scenarios {
 scenarios! {
     a_producer_dies_creating: Places::Named;
     a_consumer_dies_creating: Places::Named;
-    a_producer_dies_sending: Places::NamedAndMemfd;
-    a_consumer_dies_receiving: Places::NamedAndMemfd;
+    a_producer_dies_sending: Places::All;
+    a_consumer_dies_receiving: Places::All;
     a_consumer_dies_holding: Places::NamedAndMemfd;
     a_producer_dies_sending_to_a_wait_set: Places::Named;
     a_wait_set_dies_receiving: Places::Named;
-    a_producer_dies_closing_on_a_sleeping_consumer: Places::Named;
-    a_consumer_dies_closing_on_a_sleeping_producer: Places::Named;
+    a_producer_dies_closing_on_a_sleeping_consumer: Places::All;
+    a_consumer_dies_closing_on_a_sleeping_producer: Places::All;
     the_last_consumer_dies_closing: Places::Named;
     the_last_producer_dies_closing: Places::Named;
     a_remover_dies_while_others_use_the_ring: Places::Named;

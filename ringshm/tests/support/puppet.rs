@@ -10,13 +10,13 @@
 //! | `close`, `detach` | `ok` |
 //! | `remove NAME [force]` | `ok`, or the error's variant and text |
 //!
-//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `set` (a
+//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `semaphore`, `set` (a
 //! consumer in a wait set), `new`, `existing`.
 
 use super::carrier::{Carried, variant};
 use super::process::{PARENT, REPORT};
 use super::{Carrier, Parcel, Receives, Sends, Stop};
-use ringshm::{Builder, Directory, Existence, OnDeath, OpenError, Role, Wait};
+use ringshm::{Builder, Directory, Existence, OnDeath, OpenError, Role, Wait, Wakeup};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::io::Write as _;
 use std::time::Duration;
@@ -210,6 +210,7 @@ fn choose<M: Carried + ?Sized>(builder: Builder<M>, option: &str) -> Builder<M> 
         ("park", _) => builder.wait(Wait::Park),
         ("set", _) => builder,
         ("spin", _) => builder.wait(Wait::Spin),
+        ("semaphore", _) => builder.wake_by(Wakeup::Semaphore),
         ("new", _) => builder.existence(Existence::MustNotExist),
         ("existing", _) => builder.existence(Existence::MustExist),
         _ => panic!("unknown option: {option}"),

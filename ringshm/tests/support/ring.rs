@@ -13,6 +13,8 @@ pub(crate) struct Ring {
     pub(crate) place: String,
     /// Open as long as children may inherit it.
     memfd: Option<OwnedFd>,
+    /// What everybody asks for who opens it.
+    option: &'static str,
 }
 
 /// The name of named rings in tests.
@@ -21,7 +23,12 @@ pub(crate) const NAME: &str = "ring";
 impl Ring {
     /// A ring that the first process to open it creates.
     pub(crate) fn named(carrier: Carrier) -> Self {
-        Self { folder: Folder::new(), carrier, place: NAME.to_owned(), memfd: None }
+        Self { folder: Folder::new(), carrier, place: NAME.to_owned(), memfd: None, option: "" }
+    }
+
+    /// As [`named`](Self::named), with participants that sleep on semaphores.
+    pub(crate) fn waking_by_semaphore(carrier: Carrier) -> Self {
+        Self { option: "semaphore ", ..Self::named(carrier) }
     }
 
     /// A ring in a memfd.
@@ -33,7 +40,7 @@ impl Ring {
         };
         let memfd = memfd.expect("a small ring");
         fcntl_setfd(&memfd, FdFlags::empty()).expect("an open descriptor");
-        Self { folder, carrier, place: format!("memfd:{}", memfd.as_raw_fd()), memfd: Some(memfd) }
+        Self { folder, carrier, place: format!("memfd:{}", memfd.as_raw_fd()), memfd: Some(memfd), option: "" }
     }
 
     /// Runs a test over every kind of ring in every kind of place.
@@ -69,7 +76,8 @@ impl Ring {
     /// The command to open it in `role`.
     pub(crate) fn opening(&self, role: &str, options: &str) -> String {
         let capacity = self.carrier.small();
-        format!("{role} {} {} capacity={capacity} {options}", self.carrier.word(), self.place).trim_end().to_owned()
+        let (carrier, place, option) = (self.carrier.word(), &self.place, self.option);
+        format!("{role} {carrier} {place} capacity={capacity} {option}{options}").trim_end().to_owned()
     }
 
     /// Starts a process that takes `role`, and returns it with the number of messages that the role has seen so far.

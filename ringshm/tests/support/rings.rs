@@ -2,7 +2,7 @@
 
 use super::letters::Letters;
 use super::{Parcel, Stop};
-use ringshm::{Builder, OnDeath, OpenError, broadcast, latest, mpmc};
+use ringshm::{Builder, OnDeath, OpenError, Wakeup, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ const LANES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Spsc,
+    /// SPSC, whose participants sleep on semaphores.
+    SpscBySemaphore,
     Mpmc,
     /// MPMC, made so that messages are delivered at most once.
     MpmcOnce,
@@ -31,8 +33,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Spsc,
+        Self::SpscBySemaphore,
         Self::Mpmc,
         Self::MpmcOnce,
         Self::MpmcBytes,
@@ -47,6 +50,7 @@ impl Kind {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Spsc => "spsc",
+            Self::SpscBySemaphore => "spsc-by-semaphore",
             Self::Mpmc => "mpmc",
             Self::MpmcOnce => "mpmc-once",
             Self::MpmcBytes => "mpmc-bytes",
@@ -69,7 +73,7 @@ impl Kind {
 
     /// Whether there may be several consumers.
     pub(crate) fn has_many_sinks(self) -> bool {
-        self != Self::Spsc
+        !matches!(self, Self::Spsc | Self::SpscBySemaphore)
     }
 
     /// Whether every consumer gets every message, or may get it.
@@ -199,7 +203,8 @@ impl Place {
     }
 
     fn spsc(&self) -> Builder<Parcel> {
-        self.described(ringshm::spsc(&self.name))
+        let builder = self.described(ringshm::spsc::<Parcel>(&self.name));
+        if self.kind == Kind::SpscBySemaphore { builder.wake_by(Wakeup::Semaphore) } else { builder }
     }
 
     fn mpmc(&self) -> Builder<mpmc::Mpmc<Parcel>> {
@@ -226,7 +231,7 @@ impl Place {
 
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc => Box::new(self.spsc().producer()?),
+            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().producer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
             Kind::MpmcBytes => Box::new(self.mpmc_bytes().producer()?),
             Kind::Broadcast | Kind::Lossy => Box::new(self.broadcast().producer()?),
@@ -237,7 +242,7 @@ impl Place {
 
     pub(crate) fn sink(&self) -> Result<Box<dyn Sink>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc => Box::new(self.spsc().consumer()?),
+            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().consumer()?),
             Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
             Kind::MpmcBytes => Box::new(Letters::of(self.mpmc_bytes().consumer()?)),
             Kind::Broadcast => Box::new(self.broadcast().consumer()?),

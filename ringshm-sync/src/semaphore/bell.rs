@@ -1,0 +1,99 @@
+//! A doorbell whose owner sleeps on a semaphore, so that it can be a C program, and be woken by one.
+//!
+//! The word says who sleeps, as in a [`Doorbell`], so ringing costs one load while nobody does. Only the sleep itself is another:
+//!
+//! ```text
+//!   sleeper                              ringer
+//!   drain      sem_trywait, while it counts
+//!   announce   word |= 1 (and 2, in C)   publish   the thing waited for
+//!              full fence                          full fence (in C)
+//!   look again at the thing              ring      word & 1 ?  word &= ~1, sem_post
+//!   sleep      sem_clockwait, some milliseconds
+//!   withdraw   word &= ~1
+//! ```
+//!
+//! The 2 asks ringers of ours to fence, which a sleeper needs that does not call `membarrier`.
+//!
+//! **Posts do not pile up.** Who takes an announcement posts once, and each sleeper takes away what was posted before it announces itself
+//! anew. So the semaphore never counts more than one, and one for each post that was on its way just then, whoever is killed.
+//!
+//! Who dies where: a sleeper killed while announced leaves its flag, and the next ringer takes it, at the price of one post for nobody. A
+//! sleeper killed while it sleeps also leaves itself in the semaphore's number of waiters: that costs nobody anything, because nobody posts
+//! without having taken a flag. Both are gone when the next owner comes. A ringer killed between taking the flag and waking delays the
+//! owner by at most [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK).
+
+use super::Semaphore;
+use crate::barrier::Light;
+use crate::crash;
+use crate::doorbell::Doorbell;
+use crate::time::Deadline;
+use crate::wait::Bell;
+
+/// Posts that a sleeper takes away before it announces itself: more than honest ringers can have left.
+const DRAINED: u32 = 8;
+
+/// A [`Doorbell`] and the semaphore on which its owner sleeps.
+///
+/// Another process that writes nonsense into the semaphore can make the owner look for nothing, as often as it counts, or make it
+/// sleep for the longest park; nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct SemaphoreBell<'a> {
+    bell: &'a Doorbell,
+    semaphore: &'a Semaphore,
+}
+
+impl<'a> SemaphoreBell<'a> {
+    /// The two together. Everybody must know that they are: who rings the doorbell alone wakes nobody.
+    #[must_use]
+    pub fn new(bell: &'a Doorbell, semaphore: &'a Semaphore) -> Self {
+        Self { bell, semaphore }
+    }
+
+    /// Makes the caller the owner: whatever a previous owner left behind is gone.
+    pub fn install(&self) {
+        self.bell.install();
+        self.semaphore.reset();
+    }
+
+    /// Ringer: wakes the owner if it sleeps. Call it after publishing. One load while nobody sleeps.
+    #[inline(always)]
+    pub fn ring(&self, mode: Light) {
+        if self.bell.may_be_awaited(mode) {
+            self.ring_attentively();
+        }
+    }
+
+    /// Ringer: as [`ring`](Self::ring), when [`may_be_awaited`](Doorbell::may_be_awaited) has said so.
+    #[cold]
+    pub fn ring_attentively(&self) {
+        if self.bell.answer() {
+            // Full: then the owner does not sleep.
+            let _ = self.semaphore.post();
+        }
+    }
+}
+
+impl Bell for SemaphoreBell<'_> {
+    fn announce(&self) -> u32 {
+        for _ in 0..DRAINED {
+            if !self.semaphore.try_wait() {
+                break;
+            }
+        }
+        crash::point("bell.drained");
+        self.bell.announce()
+    }
+
+    fn park(&self, _ticket: u32, deadline: Deadline) {
+        // If the flag is gone, the post has come or is about to.
+        if self.bell.is_asleep() {
+            self.semaphore.doze(deadline);
+        }
+        self.bell.withdraw();
+        crash::point("bell.awake");
+    }
+
+    fn withdraw(&self) {
+        self.bell.withdraw();
+    }
+}
