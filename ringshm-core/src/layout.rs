@@ -10,7 +10,7 @@
 //!   8192 ├──────────────────────────────┤
 //!        │ Lane 0          384 B        │  producers, then consumers; each lane is three padded lines:
 //!        │   +0   progress 128 B        │    how far this participant has come   (owner writes, others read: hot)
-//!        │   +128 presence 128 B        │    state, doorbell, pid, since         (written when joining, leaving, sleeping)
+//!        │   +128 presence 128 B        │    state, doorbell, pid, since; +192 semaphore   (joining, leaving, sleeping)
 //!        │   +256 accounts 128 B        │    ledger of counts, and counters      (owner writes, tools read)
 //!        │ Lane 1 …                     │
 //!        ├──────────────────────────────┤  up to the next multiple of 4096

@@ -75,6 +75,20 @@ fn info_shows_what_scripts_need() {
 }
 
 #[test]
+fn info_shows_how_sleepers_are_woken() {
+    let place = Place::new();
+    let ring = |name| ringshm::spsc::<u64>(name).directory(place.path()).capacity(8);
+    let _by_futex = ring("by-futex").producer().unwrap();
+    let _by_semaphore = ring("by-semaphore").wake_by(ringshm::Wakeup::Semaphore).producer().unwrap();
+    for (name, wakeup) in [("by-futex", "futex"), ("by-semaphore", "semaphore")] {
+        assert_eq!(place.info(name)["wakeup"], wakeup);
+        let table = place.run(&["info", name]);
+        let row = text(&table.stdout).lines().find(|line| line.contains("sleepers wake by")).unwrap();
+        assert!(row.ends_with(wakeup), "{row}");
+    }
+}
+
+#[test]
 fn the_folder_can_be_given_as_an_argument() {
     let (place, other) = (Place::new(), Place::new());
     let path = other.path().to_str().unwrap();

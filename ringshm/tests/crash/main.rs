@@ -38,7 +38,8 @@ fn child() {
 enum Places {
     Named,
     NamedAndMemfd,
-    /// And one whose participants sleep on semaphores.
+    /// And a named one whose participants sleep on semaphores.
+    NamedAndSemaphore,
     All,
 }
 
@@ -49,7 +50,10 @@ impl Places {
         let memfds: [fn() -> Ring; 2] = [|| Ring::memfd(Carrier::Fixed), || Ring::memfd(Carrier::Records)];
         let semaphores: [fn() -> Ring; 1] = [|| Ring::waking_by_semaphore(Carrier::Fixed)];
         let memfds = memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd | Self::All));
-        named.into_iter().chain(memfds).chain(semaphores.into_iter().filter(move |_| matches!(self, Self::All)))
+        named
+            .into_iter()
+            .chain(memfds)
+            .chain(semaphores.into_iter().filter(move |_| matches!(self, Self::NamedAndSemaphore | Self::All)))
     }
 }
 
@@ -75,8 +79,8 @@ scenarios! {
     a_consumer_dies_holding: Places::NamedAndMemfd;
     a_producer_dies_sending_to_a_wait_set: Places::Named;
     a_wait_set_dies_receiving: Places::Named;
-    a_producer_dies_closing_on_a_sleeping_consumer: Places::All;
-    a_consumer_dies_closing_on_a_sleeping_producer: Places::All;
+    a_producer_dies_closing_on_a_sleeping_consumer: Places::NamedAndSemaphore;
+    a_consumer_dies_closing_on_a_sleeping_producer: Places::NamedAndSemaphore;
     the_last_consumer_dies_closing: Places::Named;
     the_last_producer_dies_closing: Places::Named;
     a_remover_dies_while_others_use_the_ring: Places::Named;
