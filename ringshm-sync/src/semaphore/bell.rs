@@ -97,3 +97,47 @@ impl Bell for SemaphoreBell<'_> {
         self.bell.withdraw();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posts_for_sleeps_that_did_not_come_about_do_not_pile_up() {
+        let (doorbell, semaphore) = (Doorbell::new(), Semaphore::default());
+        let bell = SemaphoreBell::new(&doorbell, &semaphore);
+        for _ in 0..100 {
+            // Announced, rung, and then there was something without a sleep.
+            bell.announce();
+            bell.ring(Light::full());
+            bell.ring(Light::full());
+            bell.withdraw();
+            assert_eq!(semaphore.value(), 1);
+        }
+        bell.announce();
+        assert_eq!(semaphore.value(), 0);
+    }
+
+    #[test]
+    fn a_sleep_that_ends_by_itself_leaves_nothing_to_be_answered() {
+        let (doorbell, semaphore) = (Doorbell::new(), Semaphore::default());
+        let bell = SemaphoreBell::new(&doorbell, &semaphore);
+        let ticket = bell.announce();
+        bell.park(ticket, Deadline::NEVER);
+        assert!(!doorbell.is_asleep());
+        bell.ring(Light::full());
+        assert_eq!((semaphore.value(), semaphore.waiters()), (0, 0));
+    }
+
+    #[test]
+    fn a_ring_before_the_sleep_ends_it() {
+        let (doorbell, semaphore) = (Doorbell::new(), Semaphore::default());
+        let bell = SemaphoreBell::new(&doorbell, &semaphore);
+        for _ in 0..100 {
+            let ticket = bell.announce();
+            bell.ring(Light::full());
+            bell.park(ticket, Deadline::NEVER);
+        }
+        assert!(semaphore.value() <= 1);
+    }
+}

@@ -95,7 +95,7 @@ fn a_c_program_sleeps_until_we_send_and_we_sleep_until_it_has_room() {
     peer.begin("recv 0 0 3000");
     for number in 0..50 {
         ring.await_sleeper(CONSUMER, 1);
-        producer.send(number).expect("it is there");
+        producer.send_timeout(number, PATIENCE).expect("it is there");
     }
     for number in 50..3000 {
         producer.send_timeout(number, PATIENCE).expect("it goes on receiving");
@@ -104,7 +104,7 @@ fn a_c_program_sleeps_until_we_send_and_we_sleep_until_it_has_room() {
     // One that closes is told from one that dies.
     peer.begin("recv 0 3000 3001");
     ring.await_sleeper(CONSUMER, 1);
-    producer.send(3000).expect("it is there");
+    producer.send_timeout(3000, PATIENCE).expect("it is there");
     assert_eq!(peer.hear(), "received 3001");
     assert_eq!(peer.ask("leave 0"), "ok");
     assert!(producer.send(3001).is_err());
@@ -200,7 +200,7 @@ fn who_asks_for_semaphores_gets_them_or_an_error() {
     std::thread::scope(|scope| {
         let receiver = scope.spawn(|| consumer.recv_timeout(PATIENCE));
         ring.await_sleeper(CONSUMER, 1);
-        producer.send(1).expect("it is there");
+        producer.send_timeout(1, PATIENCE).expect("it is there");
         assert_eq!(receiver.join().expect("it does not panic"), Ok(1));
     });
     assert_eq!(consumer.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));

@@ -110,7 +110,10 @@ static void await(struct side *side, uint64_t in_the_way) {
             struct timespec end;
             clock_gettime(CLOCK_REALTIME, &end);
             end.tv_sec += 10;
-            if (sem_timedwait(&own->semaphore, &end) && errno == ETIMEDOUT) report("nobody woke it");
+            if (sem_timedwait(&own->semaphore, &end) && errno == ETIMEDOUT) {
+                report("nobody woke it");
+                exit(1);
+            }
         }
         atomic_fetch_and(&own->bell, ~ASLEEP);
     }
