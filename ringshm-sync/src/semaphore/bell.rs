@@ -28,9 +28,7 @@ use crate::crash;
 use crate::doorbell::Doorbell;
 use crate::time::Deadline;
 use crate::wait::Bell;
-
-/// Posts that a sleeper takes away before it announces itself: more than honest ringers can have left.
-const DRAINED: u32 = 8;
+use crate::watch::Standing;
 
 /// A [`Doorbell`] and the semaphore on which its owner sleeps.
 ///
@@ -67,18 +65,22 @@ impl<'a> SemaphoreBell<'a> {
     #[cold]
     pub fn ring_attentively(&self) {
         if self.bell.answer() {
-            // Full: then the owner does not sleep.
+            let sleeps_elsewhere = self.semaphore.waiters() == 0;
+            // Full: then the owner does not sleep on it.
             let _ = self.semaphore.post();
+            // An owner that waits for many sleeps on the words of their bells.
+            if sleeps_elsewhere {
+                self.bell.futex().wake();
+            }
         }
     }
 }
 
 impl Bell for SemaphoreBell<'_> {
     fn announce(&self) -> u32 {
-        for _ in 0..DRAINED {
-            if !self.semaphore.try_wait() {
-                break;
-            }
+        // Posts for sleeps that did not come about, or were slept elsewhere: only the owner waits, so they are for nobody.
+        if self.semaphore.value() > 0 {
+            self.semaphore.reset();
         }
         crash::point("bell.drained");
         self.bell.announce()
@@ -127,6 +129,28 @@ mod tests {
         assert!(!doorbell.is_asleep());
         bell.ring(Light::full());
         assert_eq!((semaphore.value(), semaphore.waiters()), (0, 0));
+    }
+
+    #[test]
+    fn an_owner_that_sleeps_on_the_word_of_the_bell_is_woken_too() {
+        let (doorbell, semaphore) = (Doorbell::new(), Semaphore::default());
+        let bell = SemaphoreBell::new(&doorbell, &semaphore);
+        // Often enough that it is asleep in the kernel at some of these rings.
+        for _ in 0..300 {
+            let before = doorbell.announce();
+            std::thread::scope(|scope| {
+                let owner = scope.spawn(|| {
+                    let start = std::time::Instant::now();
+                    while doorbell.is_asleep() {
+                        doorbell.futex().wait(before | 1, Deadline::after(core::time::Duration::from_secs(5)));
+                    }
+                    start.elapsed()
+                });
+                std::thread::yield_now();
+                bell.ring(Light::full());
+                assert!(owner.join().expect("it does not panic") < core::time::Duration::from_secs(4));
+            });
+        }
     }
 
     #[test]
