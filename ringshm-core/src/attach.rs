@@ -13,7 +13,7 @@
 use crate::broadcast::{Lossy, visit};
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role};
-use crate::layout::{Geometry, Header, TypeIdentity, Wakeup};
+use crate::layout::{Geometry, Header, Kind, TypeIdentity, Wakeup};
 use crate::member::{Behaviour, Member};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
@@ -53,6 +53,8 @@ pub struct Wanted {
     pub any_length: bool,
     /// Whether it may exist.
     pub existence: Existence,
+    /// What its data area begins with, if it is to be created.
+    pub initial: Vec<u8>,
 }
 
 /// Joins the ring `name`.
@@ -188,6 +190,7 @@ fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
     // SAFETY: the object was made just now, of the size that this geometry asks for.
     let memory = unsafe { Memory::in_segment(wanted.geometry, segment) };
     memory.initialise();
+    memory.fill(&wanted.initial);
     if let Some(segment) = memory.segment() {
         segment.write_header(&header)?;
     }
@@ -273,7 +276,9 @@ fn compare(memory: &Memory, identity: &TypeIdentity, wanted: &Wanted) -> Result<
     // Who asks for nothing special sleeps as the ring's maker chose.
     let wakeup_will_do = found.wakeup == expected.wakeup || expected.wakeup == Wakeup::Futex;
     let length_will_do = wanted.any_length || found.kind.has_records() || found.max_message >= expected.max_message;
+    let parties_will_do = found.kind != Kind::Barrier || found.producers == expected.producers;
     if *identity == wanted.identity
+        && parties_will_do
         && found.kind == expected.kind
         && capacity_will_do
         && delivery_will_do
@@ -293,6 +298,9 @@ fn has_name(memory: &Memory) -> bool {
 fn describe(geometry: &Geometry, identity: &TypeIdentity) -> String {
     let Geometry { kind, capacity, is_default_capacity, wakeup, .. } = geometry;
     let TypeIdentity { name, size, align, schema } = identity;
+    if *kind == Kind::Barrier {
+        return format!("barrier of {} parties, schema {schema}", geometry.producers);
+    }
     let by_default = if *is_default_capacity { " by default" } else { "" };
     let woken = if *wakeup == Wakeup::Semaphore { ", woken by semaphores" } else { "" };
     format!(

@@ -31,7 +31,7 @@ pub enum Verdict {
     },
     /// Nobody takes part, but no consumer has ever come: one may, be it to learn that the stream is empty.
     NeverReceived,
-    /// Nobody takes part, but a producer has left its role to a successor, or none has ever come.
+    /// Nobody takes part, but a producer, or the participant of what is no ring, has left its role to a successor, or none has ever come.
     Unfinished,
     /// Somebody is there.
     InUse {
@@ -107,6 +107,9 @@ fn judge(memory: &Memory) -> Verdict {
     }
     if memory.is_over(true) {
         return Verdict::Over;
+    }
+    if memory.geometry().kind.is_primitive() {
+        return Verdict::Unfinished;
     }
     let has = |role, is_so: fn(Peer) -> bool| memory.lanes_of(role).any(|lane| is_so(memory.peer_state(lane)));
     if !has(Role::Consumer, |state| state != Peer::Vacant) {

@@ -1,6 +1,8 @@
 //! The shape of a segment: what a ring carries, how much of it, and where everything lies.
 
+use crate::lanes::Role;
 use crate::layout::{LANES_AT, Lane};
+use core::ops::RangeInclusive;
 
 /// What the data area is aligned to: a page, so that it can be mapped with other rights than the rest.
 pub(crate) const DATA_ALIGN: u64 = 4096;
@@ -29,10 +31,20 @@ pub enum Kind {
     BroadcastRecords = 6,
     /// One writer, any number of readers, the newest value only.
     Latest = 7,
+    /// No ring: a value that one participant at a time has to itself.
+    Mutex = 16,
+    /// No ring: a value that one participant writes or many read.
+    RwLock = 17,
+    /// No ring: where participants wait for a change of what a mutex protects.
+    Condvar = 18,
+    /// No ring: where a fixed number of participants meet.
+    Barrier = 19,
+    /// No ring: something that one participant does once.
+    Once = 20,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 12] = [
         Self::SpscSlots,
         Self::SpscRecords,
         Self::MpmcSlots,
@@ -40,6 +52,11 @@ impl Kind {
         Self::BroadcastSlots,
         Self::BroadcastRecords,
         Self::Latest,
+        Self::Mutex,
+        Self::RwLock,
+        Self::Condvar,
+        Self::Barrier,
+        Self::Once,
     ];
 
     pub(crate) fn from_code(code: u32) -> Option<Self> {
@@ -57,7 +74,34 @@ impl Kind {
             Self::BroadcastSlots => "broadcast slots",
             Self::BroadcastRecords => "broadcast records",
             Self::Latest => "latest",
+            Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Condvar => "condvar",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
         }
+    }
+
+    /// Whether it is no ring: its participants are all alike, and nothing is sent.
+    #[must_use]
+    pub const fn is_primitive(self) -> bool {
+        matches!(self, Self::Mutex | Self::RwLock | Self::Condvar | Self::Barrier | Self::Once)
+    }
+
+    /// What its participants in that role are called.
+    #[must_use]
+    pub const fn name_of(self, role: Role) -> &'static str {
+        if self.is_primitive() { "participant" } else { role.name() }
+    }
+
+    /// How many lanes for producers, and for consumers, it may have. Those of a primitive's participants are the former.
+    pub(crate) const fn possible_lanes(self) -> (RangeInclusive<u32>, RangeInclusive<u32>) {
+        if self.is_primitive() {
+            return (1..=MAX_LANES, 0..=0);
+        }
+        let producers = if self.is_mpmc() { MAX_LANES } else { 1 };
+        let consumers = if self.has_one_consumer() { 1 } else { MAX_LANES };
+        (1..=producers, 1..=consumers)
     }
 
     /// Whether its messages are byte records, and its units bytes.
@@ -195,7 +239,8 @@ impl Geometry {
     #[must_use]
     pub fn new(shape: &Shape) -> Option<Self> {
         let Shape { kind, capacity, message, align, producers, consumers, origin } = *shape;
-        let lanes_are_possible = (1..=MAX_LANES).contains(&producers) && (1..=MAX_LANES).contains(&consumers);
+        let (most_producers, most_consumers) = kind.possible_lanes();
+        let lanes_are_possible = most_producers.contains(&producers) && most_consumers.contains(&consumers);
         if message == 0 || !align.is_power_of_two() || align > MAX_DATA || message > MAX_DATA || !lanes_are_possible {
             return None;
         }
@@ -206,6 +251,10 @@ impl Geometry {
             // Moved as words.
             Kind::BroadcastSlots => (message.next_multiple_of(8), message),
             Kind::Latest => (crate::latest::stride(message, align), message),
+            // Moved as words.
+            Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {
+                (message.next_multiple_of(8), message)
+            }
             Kind::SpscRecords | Kind::BroadcastRecords => (1, (capacity / 2 - crate::record::HEADER).min(1 << 31)),
             Kind::MpmcSlots | Kind::MpmcBytes => (crate::mpmc::stride(kind, message, align)?, message),
         };

@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub consumer: Side,
     /// Every lane that has ever had an owner, those of the producers first. Lossy readers have none, and are not seen.
     pub participants: Vec<Participant>,
+    /// Of what is no ring: what its word says, in words, as `held by process 4711 (lane 2)`.
+    pub state: Option<String>,
 }
 
 /// All lanes of a role together.
@@ -149,7 +151,8 @@ pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError
     let (memory, identity) = validated(segment)?;
     let (producer, consumer, participants) = everybody(&memory);
     let (geometry, creator, created) = (*memory.geometry(), header.creator, header.created);
-    Ok(Snapshot { geometry, identity, creator, created, producer, consumer, participants })
+    let state = crate::sync::state(&memory);
+    Ok(Snapshot { geometry, identity, creator, created, producer, consumer, participants, state })
 }
 
 /// The two sides, and every lane that has had an owner.
@@ -171,6 +174,7 @@ fn everybody(memory: &Memory) -> (Side, Side, Vec<Participant>) {
     match geometry.kind {
         Kind::MpmcSlots | Kind::MpmcBytes => consumer.units = head,
         Kind::SpscSlots | Kind::SpscRecords => {}
+        Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {}
         Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => {
             (consumer.messages, consumer.units) = furthest_behind(&producer, &consumers);
         }
@@ -193,6 +197,7 @@ pub(crate) fn undelivered(memory: &Memory) -> Option<u64> {
         Kind::BroadcastSlots => producer.messages.map(|messages| messages.min(memory.geometry().capacity)),
         Kind::Latest => producer.messages.map(|messages| messages.min(1)),
         Kind::BroadcastRecords => producer.messages.filter(|messages| *messages == 0),
+        Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => Some(0),
     }
 }
 
@@ -227,6 +232,7 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         Kind::Latest => Some(crate::latest::written(memory)),
         Kind::SpscSlots | Kind::BroadcastSlots => Some(cursor),
         Kind::MpmcSlots | Kind::MpmcBytes => Some(number(&lane.counters.messages)),
+        Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => Some(0),
     };
     Participant {
         role,

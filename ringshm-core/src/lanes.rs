@@ -102,7 +102,6 @@ fn next_generation(word: u32) -> u32 {
 }
 
 /// How many owners a lane has had, as its state word says.
-#[cfg(not(loom))]
 pub(crate) fn generation_of(word: u32) -> u32 {
     word >> STATE_BITS
 }
@@ -226,7 +225,8 @@ impl Memory {
         }
         // Relaxed: for people.
         let pid = self.presence(self.lanes_of(role).start).pid.load(Relaxed);
-        Err(OpenError::RoleTaken { role: role.name(), pid, lanes: self.lanes_of(role).len() })
+        let role_name = self.geometry().kind.name_of(role);
+        Err(OpenError::RoleTaken { role: role_name, pid, lanes: self.lanes_of(role).len() })
     }
 
     /// Waits until the owner of a lane that is taken says so: lanes are given out in order, and who looks for those that are used stops at
@@ -331,6 +331,9 @@ impl Memory {
     /// successor. A consumer must have been there: what nobody has come for yet, even an empty stream, stays.
     #[cfg(not(loom))]
     pub(crate) fn is_over(&self, left: bool) -> bool {
+        if self.geometry().kind.is_primitive() {
+            return crate::sync::is_over(self, left);
+        }
         let producers: Vec<Peer> = self.used_lanes_of(Role::Producer).map(|lane| self.peer_state(lane)).collect();
         let producers_finished = producers.iter().all(|producer| match producer {
             Peer::Closed => true,
@@ -357,6 +360,8 @@ impl Memory {
             Kind::MpmcSlots | Kind::MpmcBytes => crate::mpmc::is_received(self),
             // Every reader that wanted something is gone.
             Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => true,
+            // Nothing is sent.
+            Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => true,
         }
     }
 }

@@ -4,7 +4,7 @@
 //!      0 ┌──────────────────────────────┐
 //!        │ Header          512 B        │  written before the object has a name, then only read
 //!    512 ├──────────────────────────────┤
-//!        │ Control         640 B        │  retired, tail, head, sleeping producers, sleeping consumers
+//!        │ Control         768 B        │  retired, tail, head, sleeping producers, sleeping consumers, primitives' words
 //!   4096 ├──────────────────────────────┤
 //!        │ Lobby           256 B        │  readers' event count: the only page that a read-only reader writes
 //!   8192 ├──────────────────────────────┤
@@ -34,6 +34,7 @@ use ringshm_sync::atomic::{AtomicU32, AtomicU64};
 use ringshm_sync::doorbell::Doorbell;
 use ringshm_sync::eventcount::EventCount;
 use ringshm_sync::pad::Padded;
+use ringshm_sync::robust::{RawBarrier, RawCondvar, RawMutex, RawOnce, RawRwLock, Seat};
 use ringshm_sync::semaphore::Semaphore;
 use ringshm_sync::sleepers::Sleepers;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -168,11 +169,11 @@ impl Header {
         let Some(kind) = Kind::from_code(self.kind) else { return corrupt("kind") };
         let Some(name) = self.type_name.get(..self.type_name_len as usize) else { return corrupt("type name length") };
         let Ok(name) = core::str::from_utf8(name) else { return corrupt("type name") };
-        for (lanes, most, field) in [
-            (self.producers, if kind.is_mpmc() { MAX_LANES } else { 1 }, "producers"),
-            (self.consumers, if kind.has_one_consumer() { 1 } else { MAX_LANES }, "consumers"),
-        ] {
-            if !(1..=most).contains(&lanes) {
+        let (producers, consumers) = kind.possible_lanes();
+        for (lanes, possible, field) in
+            [(self.producers, producers, "producers"), (self.consumers, consumers, "consumers")]
+        {
+            if !possible.contains(&lanes) {
                 return corrupt(field);
             }
         }
@@ -209,6 +210,7 @@ impl Header {
         let size = match kind {
             Kind::SpscRecords | Kind::BroadcastRecords | Kind::MpmcBytes => 1,
             Kind::SpscSlots | Kind::MpmcSlots | Kind::BroadcastSlots | Kind::Latest => geometry.max_message,
+            Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => geometry.max_message,
         };
         let identity = TypeIdentity { name: name.to_owned(), size, align: self.type_align, schema: self.schema };
         Ok((geometry, identity))
@@ -229,6 +231,24 @@ pub struct Control {
     pub sleeping_producers: Padded<Sleepers>,
     /// MPMC: the consumers that sleep.
     pub sleeping_consumers: Padded<Sleepers>,
+    /// Of what is no ring: its word.
+    pub robust: Padded<Robust>,
+}
+
+/// The words of the robust primitives. A segment is one of them, and uses that one's.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Robust {
+    /// Who has the value to itself.
+    pub mutex: RawMutex,
+    /// Who writes the value.
+    pub rwlock: RawRwLock,
+    /// How often it was notified.
+    pub condvar: RawCondvar,
+    /// Which meeting is on.
+    pub barrier: RawBarrier,
+    /// Whether it is done.
+    pub once: RawOnce,
 }
 
 /// The page in which readers that write nothing else say that they sleep.
@@ -250,8 +270,10 @@ pub struct Lane {
     pub cursor: AtomicU64,
     /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc).
     pub intent: AtomicU64,
+    /// Lock of readers and writers, barrier: whether the owner reads, or has arrived.
+    pub seat: Seat,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u32; 11],
     /// Broadcast: the producer may write up to this position before it looks at its consumers again; what is more than the capacity
     /// before it may be overwritten. On a line of its own, because it changes a few times a lap and every reader reads it.
     pub reach: AtomicU64,
@@ -348,14 +370,18 @@ const _: () = {
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, reserved2) == 248);
     assert!(offset_of!(Header, sum) == 504);
-    assert!(CONTROL_AT == 512 && size_of::<Control>() == 640 && align_of::<Control>() == 128);
+    assert!(CONTROL_AT == 512 && size_of::<Control>() == 768 && align_of::<Control>() == 128);
     assert!(offset_of!(Control, tail) == 128);
     assert!(offset_of!(Control, head) == 256);
     assert!(offset_of!(Control, sleeping_producers) == 384);
     assert!(offset_of!(Control, sleeping_consumers) == 512);
+    assert!(offset_of!(Control, robust) == 640 && size_of::<Robust>() == 20);
+    assert!(offset_of!(Robust, rwlock) == 4 && offset_of!(Robust, condvar) == 8);
+    assert!(offset_of!(Robust, barrier) == 12 && offset_of!(Robust, once) == 16);
     assert!(LOBBY_AT == 4096 && size_of::<Lobby>() == 256);
     assert!(LANES_AT == 8192 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
     assert!(offset_of!(Lane, intent) == 8);
+    assert!(offset_of!(Lane, seat) == 16 && size_of::<Seat>() == 4);
     assert!(offset_of!(Lane, reach) == 64);
     assert!(offset_of!(Lane, joined) == 72);
     assert!(offset_of!(Lane, counters) == 288 && size_of::<Counters>() == 96);

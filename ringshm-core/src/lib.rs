@@ -4,6 +4,7 @@
 //! |---|---|
 //! | handles | [`Producer`], [`Consumer`] (fixed-size messages), [`RecordProducer`], [`RecordConsumer`] (byte records) |
 //! | the ring | `spsc` |
+//! | what is no ring: locks and meeting points | [`sync`] |
 //! | who takes part | `endpoint`, `lanes`, `ledger` |
 //! | where it lies | `memory`, [`layout`], `attach`, `os` |
 //!
@@ -31,6 +32,7 @@ mod record;
 pub mod records;
 pub mod slots;
 mod spsc;
+pub mod sync;
 pub mod waitable;
 
 #[cfg(not(loom))]

@@ -90,6 +90,8 @@ impl Memory {
             Kind::BroadcastRecords => crate::broadcast::initialise(self),
             Kind::Latest => crate::latest::initialise(self),
             Kind::SpscSlots | Kind::SpscRecords | Kind::BroadcastSlots => {}
+            // Their words begin at zero.
+            Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {}
         }
         for index in 0..self.geometry.lanes() {
             let lane = self.lane(index);
@@ -111,6 +113,15 @@ impl Memory {
             // Relaxed: as above.
             lane.intent.store(intent, Relaxed);
         }
+    }
+
+    /// Before anybody else sees the memory: what the data area begins with.
+    pub(crate) fn fill(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.data.len(), "more than the data area");
+        // SAFETY: nobody else sees the memory yet, and it has room.
+        let target = unsafe { self.data.write(0, bytes.len()) };
+        // SAFETY: the caller's bytes on one side, as much of the data area on the other.
+        unsafe { target.as_mut_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     /// Where everything lies.

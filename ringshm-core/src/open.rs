@@ -50,7 +50,13 @@ impl Options {
             return Err(OpenError::InvalidOption { option: "wake_by", reason });
         }
         let any_length = wishes.max_message.is_none();
-        Ok(Wanted { geometry, identity: M::identity(self.schema), any_length, existence: self.existence })
+        Ok(Wanted {
+            geometry,
+            identity: M::identity(self.schema),
+            any_length,
+            existence: self.existence,
+            initial: vec![],
+        })
     }
 
     /// Takes the sending role of the ring `name`.

@@ -23,6 +23,7 @@ pub mod crash;
 pub mod doorbell;
 pub mod eventcount;
 pub mod pad;
+pub mod robust;
 pub mod semaphore;
 pub mod signal;
 pub mod sleepers;

@@ -56,6 +56,7 @@ mod builder;
 #[path = "latest.rs"]
 mod registers;
 mod sentry;
+pub mod sync;
 mod waitset;
 
 pub use broadcasting::broadcast;

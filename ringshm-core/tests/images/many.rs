@@ -30,6 +30,7 @@ fn opened(image: &[u8], kind: Kind) -> Result<(), OpenError> {
         Kind::BroadcastRecords => opened_as::<Broadcast<[u8]>>(image),
         Kind::Latest => opened_as::<Latest<u64>>(image),
         Kind::SpscSlots | Kind::SpscRecords => unreachable!("not made here"),
+        Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => unreachable!("no ring"),
     }
 }
 

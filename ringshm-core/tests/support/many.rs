@@ -198,7 +198,9 @@ pub(super) fn drain(bed: &Bed, kind: Kind, way: Way, trusts_peers: bool) {
                 reader.iter_mut().for_each(look);
             }
         }
+        // Those are drained elsewhere; locks and meeting points are no rings.
         Kind::SpscSlots | Kind::SpscRecords => {}
+        Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {}
     }
 }
 

@@ -48,6 +48,11 @@ macro_rules! gated {
             }
 
             /// As in `core`.
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                self.inner().swap(value, order)
+            }
+
+            /// As in `core`.
             ///
             /// # Errors
             /// The value found, if it was not `current`.

@@ -55,6 +55,16 @@ impl Futex {
     }
 
     /// As in the real futex.
+    pub fn store(&self, word: u32, order: Ordering) {
+        self.word.store(word, order);
+    }
+
+    /// As in the real futex.
+    pub fn swap(&self, word: u32, order: Ordering) -> u32 {
+        self.word.swap(word, order)
+    }
+
+    /// As in the real futex.
     pub fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
         self.word.fetch_or(bits, order)
     }
@@ -107,7 +117,11 @@ impl Bed {
     pub(super) fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
         super::death::step();
         let mut state = lock(&self.state);
-        if !state.expired && is_expected() {
+        if state.expired {
+            drop(state);
+            // As long as it took, others ran.
+            loom::thread::yield_now();
+        } else if is_expected() {
             state.asleep += 1;
             drop(self.sleepers.wait(state));
         }

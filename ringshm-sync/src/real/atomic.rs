@@ -35,6 +35,12 @@ macro_rules! plain {
             }
 
             /// As in `core`.
+            #[inline(always)]
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                self.0.swap(value, order)
+            }
+
+            /// As in `core`.
             ///
             /// # Errors
             /// The value found, if it was not `current`.

@@ -29,6 +29,18 @@ impl Futex {
         self.0.load(order)
     }
 
+    /// Stores a word.
+    #[inline(always)]
+    pub fn store(&self, word: u32, order: Ordering) {
+        self.0.store(word, order);
+    }
+
+    /// Stores a word, and returns the one before.
+    #[inline(always)]
+    pub fn swap(&self, word: u32, order: Ordering) -> u32 {
+        self.0.swap(word, order)
+    }
+
     /// Sets the bits of `bits`, and returns the word before.
     #[inline]
     pub fn fetch_or(&self, bits: u32, order: Ordering) -> u32 {
