@@ -17,6 +17,10 @@ mod mpmc;
 #[allow(dead_code, reason = "what participants do elsewhere")]
 mod mpmc_actor;
 mod scenarios;
+mod sync;
+#[path = "../sync/actor.rs"]
+#[allow(dead_code, reason = "what participants do elsewhere")]
+mod sync_actor;
 mod victim;
 
 use scenarios::Scenario;
@@ -30,7 +34,11 @@ use victim::{Plan, Victim};
 fn child() {
     let actor = std::cell::RefCell::new(actor::Actor::default());
     let mpmc = std::cell::RefCell::new(mpmc_actor::Actor::default());
-    support::play(|words| actor.borrow_mut().obey(words).or_else(|| mpmc.borrow_mut().obey(words)));
+    let sync = std::cell::RefCell::new(sync_actor::Actor::default());
+    support::play(|words| {
+        let reply = actor.borrow_mut().obey(words);
+        reply.or_else(|| mpmc.borrow_mut().obey(words)).or_else(|| sync.borrow_mut().obey(words))
+    });
 }
 
 /// Where the ring of a scenario may be.
@@ -97,6 +105,15 @@ scenarios! {
     a_survivor_dies_burying: Places::Named;
     a_survivor_dies_taking_over: Places::Named;
     a_producer_dies_dropping: Places::Named;
+    a_mutex_holder_dies: Places::Named;
+    a_mutexs_survivor_dies: Places::Named;
+    a_reader_or_writer_dies: Places::Named;
+    a_reader_dies_freeing: Places::Named;
+    a_writer_dies_emptying: Places::Named;
+    a_waiter_dies: Places::Named;
+    a_notifier_dies: Places::Named;
+    a_party_dies: Places::Named;
+    who_does_it_dies: Places::Named;
 }
 
 /// The later visits to a crash point at which a victim is killed, when the ring has been full, or empty, or has wrapped.

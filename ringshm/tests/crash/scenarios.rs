@@ -12,6 +12,10 @@ pub(crate) use crate::mpmc::{
     a_producer_dies_dropping, a_survivor_dies_burying, a_survivor_dies_taking_over, an_mpmc_consumer_dies,
     an_mpmc_consumer_dies_asleep, an_mpmc_producer_dies,
 };
+pub(crate) use crate::sync::{
+    a_mutex_holder_dies, a_mutexs_survivor_dies, a_notifier_dies, a_party_dies, a_reader_dies_freeing,
+    a_reader_or_writer_dies, a_waiter_dies, a_writer_dies_emptying, who_does_it_dies,
+};
 
 pub(crate) type Scenario = fn(&Ring, &mut Victim);
 

@@ -8,6 +8,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+mod sync;
 
 use ringshm::{Directory, Name};
 use std::fs::File;
