@@ -14,6 +14,8 @@ What goes: a ring in which nobody lives any more, whose producers have all close
 last to leave would have removed it, had it not been killed); a ring that was given up already; the temporary file of a ring that was
 never finished, if no process has it open.
 
+Locks, condition variables, barriers and onces go when everybody has left or died.
+
 What stays: a ring with a live participant, be it stopped; one with messages that nobody has received, or for which no consumer has ever
 come; one whose producer has left to let another go on. With --force, all of these go but the first. What is no ring of this version
 stays: see ringshm rm --force.
@@ -121,14 +123,14 @@ fn word(verdict: Verdict) -> &'static str {
 fn why(verdict: Verdict) -> String {
     match verdict {
         Verdict::Retired => "it was given up, by a process that died before its name was gone".to_owned(),
-        Verdict::Over => "everybody has left or died, the stream has ended, everything was received".to_owned(),
+        Verdict::Over => "everybody has left or died, and nothing is left to receive".to_owned(),
         Verdict::NeverFinished => "the process that was making it is gone".to_owned(),
         Verdict::Undelivered { messages: Some(messages) } => {
             format!("nobody takes part, and {} messages wait to be received", size::grouped(messages))
         }
         Verdict::Undelivered { messages: None } => "nobody takes part, and messages wait to be received".to_owned(),
         Verdict::NeverReceived => "nobody takes part, and no consumer has ever come".to_owned(),
-        Verdict::Unfinished => "nobody takes part, and a producer is still to come".to_owned(),
+        Verdict::Unfinished => "nobody takes part, and a successor is still to come".to_owned(),
         Verdict::InUse { pid: Some(pid) } => format!("process {pid} takes part"),
         Verdict::InUse { pid: None } => "a process is making it, or uses it under another name".to_owned(),
         Verdict::Unknown => "this file system cannot tell whether a process has it open".to_owned(),

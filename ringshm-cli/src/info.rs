@@ -41,6 +41,13 @@ fn table(ring: &Ring) -> Table {
         "type",
         format!("{}, {} bytes, alignment {}, schema {}", carries.name, carries.size, carries.align, carries.schema),
     );
+    if let Some(state) = &ring.state {
+        row("state", state.clone());
+        row("participants", format!("at most {}", ring.max_producers));
+        row("shared memory", format!("{} bytes", size::grouped(ring.total)));
+        row("created", format!("{} ago by process {}", size::age(ring.age_seconds), ring.creator));
+        return table;
+    }
     let capacity = match ring.unit {
         "bytes" => size::bytes(ring.capacity),
         _ => format!("{} slots of {} bytes", size::grouped(ring.capacity), ring.stride),

@@ -5,7 +5,7 @@ use crate::print::{Styled, Table};
 use crate::process::RingFile;
 use crate::size;
 use anstyle::{AnsiColor, Style};
-use ringshm::{Participant, Peer, Role, Snapshot};
+use ringshm::{Kind, Participant, Peer, Role, Snapshot};
 use serde::Serialize;
 
 /// All lanes of a role together.
@@ -37,7 +37,7 @@ pub(crate) struct Side {
 /// One lane: its last owner, and what has happened to all of its owners.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Lane {
-    /// `producer` or `consumer`.
+    /// `producer` or `consumer`; `participant` of what is no ring.
     pub(crate) role: &'static str,
     /// Its index in the segment.
     pub(crate) lane: usize,
@@ -140,11 +140,11 @@ impl Side {
 }
 
 impl Lane {
-    pub(crate) fn new(participant: &Participant, file: RingFile) -> Self {
+    pub(crate) fn new(participant: &Participant, kind: Kind, file: RingFile) -> Self {
         let (word, pid) = words(participant.state);
         let is_live = word == "live";
         Self {
-            role: participant.role.name(),
+            role: kind.name_of(participant.role),
             lane: participant.lane,
             state: if participant.is_evicted && is_live { "evicted" } else { word },
             pid,

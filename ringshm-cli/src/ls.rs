@@ -27,6 +27,17 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
     let mut damaged = Vec::new();
     for entry in &entries {
         match entry {
+            Entry::Ring(ring) if ring.state.is_some() => table.push(vec![
+                ring.name.as_str().into(),
+                ring.kind.into(),
+                ring.carries.name.as_str().into(),
+                "-".into(),
+                "-".into(),
+                "-".into(),
+                "-".into(),
+                ring.producer.presence(),
+                "-".into(),
+            ]),
             Entry::Ring(ring) => table.push(vec![
                 ring.name.as_str().into(),
                 ring.kind.into(),

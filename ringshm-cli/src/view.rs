@@ -26,8 +26,11 @@ pub(crate) struct Damaged {
 pub(crate) struct Ring {
     pub(crate) name: String,
     pub(crate) path: String,
-    /// `spsc slots`, `spsc records`, `mpmc slots`, `mpmc bytes`, `broadcast slots`, `broadcast records` or `latest`.
+    /// `spsc slots`, `spsc records`, `mpmc slots`, `mpmc bytes`, `broadcast slots`, `broadcast records` or `latest`; or of what is no ring, `mutex`,
+    /// `rwlock`, `condvar`, `barrier` or `once`.
     pub(crate) kind: &'static str,
+    /// Of what is no ring: who holds it, or how it stands. Its participants are among the producers then.
+    pub(crate) state: Option<String>,
     #[serde(rename = "type")]
     pub(crate) carries: Carries,
     /// In units.
@@ -98,13 +101,14 @@ impl Ring {
     fn new(directory: &Directory, name: &ringshm::Name, snapshot: Snapshot) -> Self {
         let (queued, used) = (snapshot.queued(), snapshot.used());
         let (producer, consumer) = (Side::new(&snapshot, Role::Producer), Side::new(&snapshot, Role::Consumer));
-        let Snapshot { geometry, identity, creator, created, participants, .. } = snapshot;
+        let Snapshot { geometry, identity, creator, created, participants, state, .. } = snapshot;
         let path = directory.path_of(name);
         let file = RingFile::at(&path);
         Self {
             name: name.as_str().to_owned(),
             path: path.display().to_string(),
             kind: geometry.kind.name(),
+            state,
             carries: Carries {
                 name: identity.name,
                 size: identity.size,
@@ -130,7 +134,7 @@ impl Ring {
             max_consumers: geometry.consumers,
             producer,
             consumer,
-            lanes: participants.iter().map(|participant| Lane::new(participant, file)).collect(),
+            lanes: participants.iter().map(|participant| Lane::new(participant, geometry.kind, file)).collect(),
         }
     }
 
