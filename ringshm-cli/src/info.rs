@@ -85,6 +85,8 @@ fn side(table: &mut Table, role: &str, verb: &str, unit: &str, side: &Side) {
     }
     if side.state == "live" {
         row("asleep", if side.asleep { "yes" } else { "no" }.to_owned());
+        let who_pays = if side.fenced { "the other side, by a fence a message" } else { "itself, by membarrier" };
+        row("sleeping costs", who_pays.to_owned());
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Side {
     pub(crate) units: u64,
     /// Whether all live ones sleep.
     pub(crate) asleep: bool,
+    /// Whether the other side fences after every message, for sleepers of this one that cannot use `membarrier`, or sleep all the time.
+    pub(crate) fenced: bool,
     /// How many are live.
     pub(crate) live: usize,
     /// How many died, and nobody has taken their lane.
@@ -121,6 +123,7 @@ impl Side {
             messages: side.messages,
             units: side.units,
             asleep: side.asleep,
+            fenced: side.is_fenced,
             live,
             dead,
             counters: snapshot.participants_of(role).map(Counters::of).fold(Counters::default(), Counters::plus),

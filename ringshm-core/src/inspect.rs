@@ -12,6 +12,7 @@ use crate::os::segment::Segment;
 use crate::os::{Directory, Name};
 use ringshm_sync::atomic::AtomicU64;
 use ringshm_sync::atomic::Ordering::Relaxed;
+use ringshm_sync::watch::Standing as _;
 
 /// What a ring is, who takes part in it and how far they have come, at one moment or nearly so.
 #[derive(Clone, Debug)]
@@ -51,6 +52,9 @@ pub struct Side {
     pub units: u64,
     /// Whether all of it that is live sleeps.
     pub asleep: bool,
+    /// Whether the other side fences after every message before it looks for sleepers of this one: one of them cannot make other
+    /// processors fence (`membarrier`), or parks so often that it would cost more. Otherwise only those that go to sleep pay.
+    pub is_fenced: bool,
 }
 
 /// One lane: its last owner, and what has happened to all of its owners.
@@ -163,14 +167,14 @@ fn everybody(memory: &Memory) -> (Side, Side, Vec<Participant>) {
     let tail = position(memory, &memory.control().tail);
     let producers = lanes(memory, Role::Producer);
     let geometry = memory.geometry();
-    let mut producer = side(&producers);
+    let mut producer = side(memory, Role::Producer, &producers);
     if geometry.kind.is_mpmc() {
         producer.units = tail;
     }
     for consumer in &mut consumers {
         consumer.lag = lag(geometry, &producer, consumer);
     }
-    let mut consumer = side(&consumers);
+    let mut consumer = side(memory, Role::Consumer, &consumers);
     match geometry.kind {
         Kind::MpmcSlots | Kind::MpmcBytes => consumer.units = head,
         Kind::SpscSlots | Kind::SpscRecords => {}
@@ -296,7 +300,7 @@ fn furthest_behind(producer: &Side, consumers: &[Participant]) -> (Option<u64>, 
 }
 
 /// All lanes of a role together: counts are added up, the rest is that of its liveliest.
-fn side(lanes: &[Participant]) -> Side {
+fn side(memory: &Memory, role: Role, lanes: &[Participant]) -> Side {
     let liveliest = lanes.iter().max_by_key(|lane| match lane.state {
         Peer::Vacant => 0,
         Peer::Closed => 1,
@@ -312,5 +316,17 @@ fn side(lanes: &[Participant]) -> Side {
         messages: lanes.iter().try_fold(0_u64, |sum, lane| Some(sum.saturating_add(lane.messages?))),
         units: lanes.iter().fold(0, |sum, lane| sum.saturating_add(lane.units)),
         asleep: live.peek().is_some() && live.all(|lane| lane.asleep),
+        is_fenced: is_fenced(memory, role),
+    }
+}
+
+/// Whether ringers of a role's sleepers fence before they look.
+fn is_fenced(memory: &Memory, role: Role) -> bool {
+    let kind = memory.geometry().kind;
+    match role {
+        Role::Producer if kind.is_mpmc() => memory.control().sleeping_producers.are_fenced(),
+        Role::Consumer if kind.is_mpmc() => memory.control().sleeping_consumers.are_fenced(),
+        Role::Consumer if kind.is_broadcast() => memory.lobby().readers.is_fenced(),
+        _ => memory.lanes_of(role).any(|lane| memory.lane(lane).presence.bell.is_fenced()),
     }
 }

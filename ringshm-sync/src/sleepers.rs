@@ -107,6 +107,13 @@ impl Sleepers {
         }
     }
 
+    /// Whether ringers fence before they look: for people and tools.
+    #[must_use]
+    pub fn are_fenced(&self) -> bool {
+        // Relaxed: a display; or set once, by whoever needs it, and ordered by the fence that follows.
+        self.fences.load(Relaxed) != 0
+    }
+
     /// Who is announced as asleep: for people and tools.
     #[must_use]
     pub fn bits(&self) -> u64 {
@@ -178,8 +185,7 @@ impl Standing for Berth<'_> {
     }
 
     fn is_fenced(&self) -> bool {
-        // Relaxed: set once, by whoever needs it; the fence that follows orders it.
-        self.sleepers.fences.load(Relaxed) != 0
+        self.sleepers.are_fenced()
     }
 
     fn ask_for_fences(&self) {

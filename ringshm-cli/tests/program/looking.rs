@@ -1,7 +1,7 @@
 //! `ls`, `info`, `rm`, `doctor`, and what every command does with a wrong name and a closed pipe.
 
 use crate::place::{Place, Running};
-use ringshm::Peer;
+use ringshm::{Peer, Wait};
 use serde_json::Value;
 use std::process::Stdio;
 
@@ -85,6 +85,31 @@ fn info_shows_how_sleepers_are_woken() {
         let table = place.run(&["info", name]);
         let row = text(&table.stdout).lines().find(|line| line.contains("sleepers wake by")).unwrap();
         assert!(row.ends_with(wakeup), "{row}");
+    }
+}
+
+#[test]
+fn info_shows_who_pays_for_sleep() {
+    let place = Place::new();
+    for (wait, fenced, phrase) in
+        [(Wait::default(), false, "by membarrier"), (Wait::Park, true, "by a fence a message")]
+    {
+        let spsc = ringshm::spsc::<u64>("spsc").directory(place.path()).capacity(8).wait(wait).consumer().unwrap();
+        let mpmc = ringshm::mpmc::<u64>("mpmc").directory(place.path()).capacity(8).wait(wait).consumer().unwrap();
+        let feed = ringshm::broadcast::<u64>("feed").directory(place.path()).capacity(8).wait(wait).consumer().unwrap();
+        for name in ["spsc", "mpmc", "feed"] {
+            // The readers of a feed are many, and one that always sleeps is not worth a fence for all of them.
+            let (fenced, phrase) = if name == "feed" { (false, "by membarrier") } else { (fenced, phrase) };
+            assert_eq!(place.info(name)["consumer"]["fenced"], fenced, "{name}");
+            assert_eq!(place.info(name)["producer"]["fenced"], false, "{name}");
+            let table = place.run(&["info", name]);
+            let row = text(&table.stdout).lines().find(|line| line.contains("sleeping costs")).unwrap();
+            assert!(row.ends_with(phrase), "{name}: {row}");
+        }
+        drop((spsc, mpmc, feed));
+        for name in ["spsc", "mpmc", "feed"] {
+            place.run(&["rm", name, "--force"]);
+        }
     }
 }
 
