@@ -9,6 +9,7 @@
 //! | [`barrier`] | compiler fence and `membarrier` | a full fence on both sides |
 //! | [`cell`] | raw pointers | raw pointers with a shadow cell per granule, so that a race is reported |
 //! | [`futex`] | the kernel's | a mutex and a condition variable, so that a lost wake-up is a deadlock |
+//! | [`lock`] | the standard library's mutex | loom's |
 //! | [`time`] | the monotonic clock | time stands still |
 //! | [`wide`] | the kernel's futex, in half of a word | as `futex` |
 
@@ -27,11 +28,12 @@ pub mod robust;
 pub mod semaphore;
 pub mod signal;
 pub mod sleepers;
+pub mod summons;
 pub mod wait;
 pub mod watch;
 mod words;
 
-pub use imp::{atomic, barrier, cell, futex, hint, time, wide};
+pub use imp::{atomic, barrier, cell, futex, hint, lock, time, wide};
 
 #[cfg(loom)]
 pub use imp::death;

@@ -50,6 +50,8 @@
 //! So a message that must not be lost between receiving and processing it is received through a guard (`recv_ref`, `drain`) that
 //! is dropped when the work is done.
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
 #[path = "broadcast.rs"]
 mod broadcasting;
 mod builder;

@@ -6,27 +6,66 @@
 use ringshm_core::waitable::Word;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::futex::{MOST_WORDS, Words};
+use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::signal::Signal;
+use ringshm_sync::summons::Summons;
 use ringshm_sync::time::Deadline;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// How many words one sentry watches: as many as the kernel lets a thread sleep on, but for the one that calls the sentry itself.
 pub(crate) const POSTS: usize = MOST_WORDS - 1;
 
-/// What a sentry does when a word has changed.
-pub(crate) trait Alarm: Send + Sync {
-    /// Called by the sentry's thread, with its list locked: it must return soon, and not touch the list.
-    fn sound(&self);
+/// What a sentry does about a word.
+#[cfg_attr(not(feature = "async"), allow(dead_code, reason = "only tasks are summoned"))]
+pub(crate) enum Alarm {
+    /// Wakes, once, when it has changed.
+    Once(Waker),
+    /// Wakes when it has changed, and now and then before that, for a look, while anybody waits.
+    Summons(Arc<Summons>),
+}
+
+impl Alarm {
+    fn sound(self) {
+        match self {
+            Self::Once(waker) => waker.wake(),
+            Self::Summons(summons) => summons.rung(),
+        }
+    }
+}
+
+/// What a post adds to the time between two reminders: as for a wait set, see `waitset`.
+const LULL_PER_POST: Duration = Duration::from_micros(600);
+/// The longest time between two reminders.
+const LONGEST_LULL: Duration = Duration::from_millis(100);
+
+/// For tests: see [`never_remind`].
+static NEVER: OnceLock<()> = OnceLock::new();
+
+/// From now on only a ring wakes anybody.
+#[cfg(feature = "async")]
+pub(crate) fn never_remind() {
+    NEVER.get_or_init(|| ());
+}
+
+/// How long it takes until those who wait at so many posts are called to look, although nobody has rung.
+pub(crate) fn lull(posts: usize) -> Duration {
+    if NEVER.get().is_some() {
+        return Duration::MAX;
+    }
+    let more = LULL_PER_POST.saturating_mul(u32::try_from(posts).unwrap_or(u32::MAX));
+    LONGEST_PARK.saturating_add(more).min(LONGEST_LULL)
 }
 
 /// A word that is watched until it is not `expected` any more.
 pub(crate) struct Post {
     pub(crate) word: Word,
     pub(crate) expected: u32,
-    pub(crate) alarm: Arc<dyn Alarm>,
+    pub(crate) alarm: Alarm,
 }
 
 impl fmt::Debug for Post {
@@ -108,6 +147,8 @@ impl Drop for Sentry {
 }
 
 fn watch(shared: &Shared) {
+    // When those who wait at posts are reminded.
+    let mut reminder = None;
     loop {
         let seen = shared.change.seen();
         // The list may change while this sleeps: the words are kept alive here.
@@ -116,23 +157,48 @@ fn watch(shared: &Shared) {
             return;
         }
         let watched: Vec<_> = list.posts.iter().flatten().map(|post| (post.word.clone(), post.expected)).collect();
+        let reminded = list.posts.iter().flatten().filter(|post| matches!(post.alarm, Alarm::Summons(_))).count();
         drop(list);
+        let until = match reminded {
+            0 => Deadline::NEVER,
+            _ => reminder.unwrap_or_else(|| Deadline::after(lull(reminded))),
+        };
         let mut words = Words::new();
         words.push(shared.change.word(), seen);
         watched.iter().for_each(|(word, expected)| words.push(word.futex(), *expected));
-        words.wait(Deadline::NEVER);
+        words.wait(until);
+        reminder = (reminded > 0).then_some(until);
         // Relaxed: the alarm orders it.
-        sound(shared, |post| post.word.futex().load(Relaxed) != post.expected);
+        for alarm in shared.take_down(|post| post.word.futex().load(Relaxed) != post.expected) {
+            alarm.sound();
+        }
+        if until.is_over() {
+            shared.waiting().iter().for_each(|summons| summons.remind());
+            reminder = None;
+        }
     }
 }
 
-/// Sounds the alarms of some posts, and takes them off the list.
-fn sound(shared: &Shared, is_due: impl Fn(&Post) -> bool) {
-    for post in &mut shared.list().posts {
-        if post.as_ref().is_some_and(&is_due) {
-            if let Some(post) = post.take() {
-                post.alarm.sound();
-            }
-        }
+impl Shared {
+    /// Takes some posts off the list. Their alarms are for the caller to sound: a waker may do anything, even change the list.
+    fn take_down(&self, is_due: impl Fn(&Post) -> bool) -> Vec<Alarm> {
+        let mut list = self.list();
+        let due = list.posts.iter_mut().filter_map(|post| post.take_if(|post| is_due(post)));
+        due.map(|post| post.alarm).collect()
+    }
+
+    /// Those that somebody waits for. The others are off the list then.
+    fn waiting(&self) -> Vec<Arc<Summons>> {
+        let dismissed = self.take_down(|post| matches!(&post.alarm, Alarm::Summons(summons) if summons.dismiss()));
+        // Behind the lock, as for an alarm that is sounded.
+        drop(dismissed);
+        let list = self.list();
+        let alarms = list.posts.iter().flatten().map(|post| &post.alarm);
+        alarms
+            .filter_map(|alarm| match alarm {
+                Alarm::Once(_) => None,
+                Alarm::Summons(summons) => Some(Arc::clone(summons)),
+            })
+            .collect()
     }
 }

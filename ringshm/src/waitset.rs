@@ -20,7 +20,7 @@ mod found;
 
 pub use found::{Key, Ready, Token};
 
-use crate::sentry::{Alarm, POSTS};
+use crate::sentry::POSTS;
 use channel::{Channel, Posted};
 use descriptors::Descriptors;
 use ringshm_core::Waitable;
@@ -34,6 +34,7 @@ use std::io;
 use std::ops::{Index, IndexMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Wake;
 use std::time::Duration;
 
 /// Channels that the owner sleeps on itself.
@@ -149,8 +150,8 @@ impl Shared {
     }
 }
 
-impl Alarm for Shared {
-    fn sound(&self) {
+impl Wake for Shared {
+    fn wake(self: Arc<Self>) {
         self.signal.raise();
     }
 }

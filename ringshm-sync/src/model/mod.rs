@@ -6,5 +6,6 @@ pub mod cell;
 pub mod death;
 pub mod futex;
 pub mod hint;
+pub mod lock;
 pub mod time;
 pub mod wide;

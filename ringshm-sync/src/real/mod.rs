@@ -5,5 +5,6 @@ pub mod barrier;
 pub mod cell;
 pub mod futex;
 pub mod hint;
+pub mod lock;
 pub mod time;
 pub mod wide;

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::task::Waker;
 
 /// A handle in a set.
 pub(super) struct Channel {
@@ -91,7 +92,7 @@ impl Posted {
                     all_stand = false;
                     continue;
                 };
-                let alarm: Arc<dyn Alarm> = Arc::<Shared>::clone(alarm);
+                let alarm = Alarm::Once(Waker::from(Arc::clone(alarm)));
                 put(place, Some(Post { word: watch.get().handle.word(), expected, alarm }));
                 self.told[place] = wanted(place);
             }
