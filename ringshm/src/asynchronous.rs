@@ -52,8 +52,8 @@ use std::task::{Context, Poll};
 /// another sleeping consumer finds the message when it looks by itself, within 5 ms.
 ///
 /// # What is bounded
-/// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 5 ms, and
-/// with a sentry 0.6 ms more for each handle that it sleeps for, up to 100 ms. By so much is a message delayed whose producer was killed
+/// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 15 ms, and
+/// 0.6 ms more for each handle of this process that is awaited by the same mechanism, up to 100 ms. By so much is a message delayed whose producer was killed
 /// between publishing and waking, and so long does it take to notice a death.
 ///
 /// A task that receives or sends without ever waiting gives way to others after every 128 messages.

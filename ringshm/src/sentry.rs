@@ -38,9 +38,11 @@ impl Alarm {
     }
 }
 
-/// What a post adds to the time between two reminders: as for a wait set, see `waitset`.
+/// The shortest time between two reminders: each costs an idle task two threads' attention.
+const SHORTEST_LULL: Duration = LONGEST_PARK.saturating_mul(3);
+/// What a post adds to it, as a channel does for a wait set.
 const LULL_PER_POST: Duration = Duration::from_micros(600);
-/// The longest time between two reminders.
+/// The longest.
 const LONGEST_LULL: Duration = Duration::from_millis(100);
 
 /// For tests: see [`never_remind`].
@@ -58,7 +60,7 @@ pub(crate) fn lull(posts: usize) -> Duration {
         return Duration::MAX;
     }
     let more = LULL_PER_POST.saturating_mul(u32::try_from(posts).unwrap_or(u32::MAX));
-    LONGEST_PARK.saturating_add(more).min(LONGEST_LULL)
+    SHORTEST_LULL.saturating_add(more).min(LONGEST_LULL)
 }
 
 /// A word that is watched until it is not `expected` any more.

@@ -1,4 +1,5 @@
-//! A private io_uring with at most one `FUTEX_WAIT` in it, linked to a time-out, because nobody rings for what a killed process left undone.
+//! A private io_uring with at most one `FUTEX_WAIT` in it, and one time-out, because nobody rings for what a killed process left undone. The
+//! time-out runs on when the wait has ended, so that a message costs one entry.
 //!
 //! The wait belongs to the thread that submitted it. If that one ends, the kernel cancels the wait, which makes the descriptor readable, as
 //! everything does that ends a wait: whoever looks watches again, from another thread.
@@ -16,7 +17,7 @@ use ringshm_sync::futex::Futex;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Of a 32-bit word, shared between processes: `FUTEX2_SIZE_U32`.
@@ -34,6 +35,14 @@ const CHANGED: i32 = -rustix::io::Errno::AGAIN.raw_os_error();
 pub(super) struct Uring {
     ring: IoUring,
     is_watching: bool,
+    is_timed: bool,
+}
+
+/// How many there are in this process: the more, the seldomer they end a wait without a reason.
+static COUNT: Mutex<usize> = Mutex::new(0);
+
+fn count() -> MutexGuard<'static, usize> {
+    COUNT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Uring {
@@ -49,33 +58,34 @@ fn wait(word: &Futex, expected: u32) -> squeue::Entry {
 
 impl Uring {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { ring: IoUring::new(4)?, is_watching: false })
+        let ring = IoUring::new(4)?;
+        *count() += 1;
+        Ok(Self { ring, is_watching: false, is_timed: false })
     }
 
     /// Takes out what has come.
     pub(super) fn clear(&mut self) {
         for entry in self.ring.completion() {
             self.is_watching &= entry.user_data() != WAIT;
+            self.is_timed &= entry.user_data() != BOUND;
         }
     }
 
     /// Makes the descriptor readable when the word is woken, or is not `expected`, and in a while anyhow. A wait that is under way goes on: it ends with
     /// any wake of the word, whatever was expected of it.
     pub(super) fn watch(&mut self, word: &Word, expected: u32) -> io::Result<()> {
-        if self.is_watching {
-            return Ok(());
-        }
         // Of the kernel's clock, which is the monotonic one.
-        let bound = Timespec::from(lull(1).min(Duration::from_secs(i32::MAX as u64)));
-        let wait = wait(word.futex(), expected).flags(squeue::Flags::IO_LINK);
-        let entries = [wait, opcode::LinkTimeout::new(&raw const bound).build().user_data(BOUND)];
-        // SAFETY: the word and the time live until they are submitted below.
-        if unsafe { self.ring.submission().push_multiple(&entries) }.is_err() {
-            unreachable!("the queue has room for four, and is empty after every call");
+        let bound = Timespec::from(lull(*count()).min(Duration::from_secs(i32::MAX as u64)));
+        let watches = (!self.is_watching).then(|| wait(word.futex(), expected));
+        let times = (!self.is_timed).then(|| opcode::Timeout::new(&raw const bound).build().user_data(BOUND));
+        for entry in watches.iter().chain(&times) {
+            // SAFETY: the word and the time live until they are submitted below.
+            if unsafe { self.ring.submission().push(entry) }.is_err() {
+                unreachable!("the queue has room for four, and is empty after every call that did not fail");
+            }
         }
-        self.submit()?;
-        self.is_watching = true;
-        Ok(())
+        (self.is_watching, self.is_timed) = (true, true);
+        self.submit()
     }
 
     fn submit(&mut self) -> io::Result<()> {
@@ -107,6 +117,12 @@ impl Uring {
     }
 }
 
+impl Drop for Uring {
+    fn drop(&mut self) {
+        *count() -= 1;
+    }
+}
+
 impl AsFd for Uring {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
@@ -130,6 +146,6 @@ fn attempt() -> io::Result<bool> {
     let mut ring = Uring::new()?;
     let mut probe = Probe::new();
     ring.ring.submitter().register_probe(&mut probe)?;
-    let codes = [opcode::FutexWait::CODE, opcode::LinkTimeout::CODE];
+    let codes = [opcode::FutexWait::CODE, opcode::Timeout::CODE];
     Ok(codes.into_iter().all(|code| probe.is_supported(code)) && ring.can_wait_for_words()?)
 }

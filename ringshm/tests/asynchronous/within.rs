@@ -1,7 +1,7 @@
 //! Tasks within one process: what a future leaves behind when it is dropped, streams, descriptors, and many handles.
 
 use crate::actor::{WAYS, Way, is_announced};
-use crate::support::Folder;
+use crate::support::{Folder, Watchdog};
 use futures_core::Stream;
 use ringshm::asynchronous::{Async, Mechanism, Watcher};
 use ringshm::{Consumer, Producer, RecvError};
@@ -17,6 +17,12 @@ const MECHANISMS: [Mechanism; 2] = [Mechanism::IoUring, Mechanism::Thread];
 
 fn ring(capacity: u64) -> (Producer<u64>, Consumer<u64>) {
     ringshm::spsc::<u64>("").capacity(capacity).threads().expect("memory")
+}
+
+/// For tests in which nothing but a ring wakes anybody.
+fn begin() -> Watchdog {
+    ringshm::asynchronous::never_remind();
+    Watchdog::new()
 }
 
 /// Reports that it was woken.
@@ -55,6 +61,7 @@ fn what_awaits_can_go_to_another_thread() {
 
 #[test]
 fn a_dropped_future_loses_no_message_and_leaves_no_announcement() {
+    let _watchdog = begin();
     for name in WAYS {
         let (folder, way) = (Folder::for_leftovers(), Way::new(name));
         let open = || ringshm::spsc::<u64>("ring0").directory(folder.path()).capacity(8);
@@ -82,6 +89,7 @@ fn a_dropped_future_loses_no_message_and_leaves_no_announcement() {
 
 #[test]
 fn a_dropped_future_sends_nothing() {
+    let _watchdog = begin();
     for name in WAYS {
         let way = Way::new(name);
         let (producer, mut consumer) = ring(1);
@@ -104,6 +112,7 @@ fn a_dropped_future_sends_nothing() {
 
 #[test]
 fn a_stream_ends_with_its_producer() {
+    let _watchdog = begin();
     for name in WAYS {
         let way = Way::new(name);
         let (mut producer, consumer) = ring(4);
@@ -121,6 +130,7 @@ fn a_stream_ends_with_its_producer() {
 
 #[test]
 fn a_stream_goes_on_after_what_a_lossy_reader_missed() {
+    let _watchdog = begin();
     let (folder, way) = (Folder::for_leftovers(), Way::new("neutral"));
     let open = || ringshm::broadcast::<u64>("feed").directory(folder.path()).capacity(4);
     let mut producer = open().producer().expect("a ring");
@@ -136,6 +146,7 @@ fn a_stream_goes_on_after_what_a_lossy_reader_missed() {
 
 #[test]
 fn a_task_that_never_waits_gives_way() {
+    let _watchdog = begin();
     let (mut producer, consumer) = ring(1024);
     let mut receiver = Async::new(consumer).expect("a thread");
     (0..1000).for_each(|n| producer.try_send(n).expect("room"));
@@ -157,21 +168,8 @@ fn a_task_that_never_waits_gives_way() {
 }
 
 #[test]
-fn a_blocking_call_between_is_woken_in_place_of_nobody() {
-    for name in WAYS {
-        let way = Way::new(name);
-        let (mut producer, consumer) = ring(8);
-        let mut receiver = way.take(consumer);
-        way.run(async { assert!(poll_once(pin!(receiver.recv_async())).is_pending()) });
-        thread::scope(|scope| {
-            scope.spawn(|| assert_eq!(receiver.get_mut().recv(), Ok(1), "{name}"));
-            producer.send(1).expect("somebody receives");
-        });
-    }
-}
-
-#[test]
 fn more_handles_than_one_thread_can_sleep_for() {
+    let _watchdog = begin();
     let (mut producers, receivers): (Vec<_>, Vec<_>) = (0..300).map(|_| ring(2)).unzip();
     let mut receivers: Vec<_> = receivers.into_iter().map(|consumer| Async::new(consumer).expect("threads")).collect();
     let (waker, woken) = waker();
@@ -191,6 +189,7 @@ fn more_handles_than_one_thread_can_sleep_for() {
 
 #[test]
 fn a_thread_that_ends_takes_no_wait_with_it() {
+    let _watchdog = begin();
     for name in WAYS {
         let way = Way::new(name);
         let (mut producer, consumer) = ring(2);
@@ -221,6 +220,7 @@ fn is_readable<H: ringshm::Waitable>(watcher: &Watcher<H>) -> bool {
 
 #[test]
 fn a_descriptor_is_readable_from_a_ring_until_it_is_armed() {
+    let _watchdog = begin();
     for mechanism in MECHANISMS {
         let (mut producer, consumer) = ring(8);
         let mut watcher = Watcher::with(consumer, mechanism).expect("the kernel has what it takes");
@@ -229,19 +229,12 @@ fn a_descriptor_is_readable_from_a_ring_until_it_is_armed() {
         for n in 0..1000 {
             while watcher.get_mut().try_recv().is_ok() {}
             assert!(watcher.arm().expect("memory"), "{mechanism}: nothing is there");
+            assert!(!is_readable(&watcher), "{mechanism}: before the ring");
             producer.try_send(n).expect("room");
             poll(&mut [PollFd::new(&watcher, PollFlags::IN)], None).expect("a descriptor");
             assert!(is_readable(&watcher), "{mechanism}: it stays so");
             assert!(!watcher.arm().expect("memory"), "{mechanism}: something is there");
             assert_eq!(watcher.get_mut().try_recv(), Ok(n));
-        }
-        // For a death, nobody rings.
-        while watcher.arm().expect("memory") {
-            poll(&mut [PollFd::new(&watcher, PollFlags::IN)], None).expect("a descriptor");
-            if watcher.get_mut().try_recv().is_ok() {
-                break;
-            }
-            producer.try_send(1).expect("room");
         }
     }
 }

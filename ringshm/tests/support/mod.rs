@@ -16,6 +16,7 @@ mod process;
 mod puppet;
 mod ring;
 mod rings;
+mod watchdog;
 
 pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, record, variant};
 pub(crate) use folder::Folder;
@@ -23,6 +24,7 @@ pub(crate) use process::{PARENT, Process};
 pub(crate) use puppet::{die_with_parent, play, report};
 pub(crate) use ring::{NAME, Ring};
 pub(crate) use rings::{Kind, Place, Received, Sink, Source};
+pub(crate) use watchdog::Watchdog;
 
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
 //! A wait set within one process: what can be added, removed and notified, and when it ends.
 
-use crate::support::PATIENCE;
+use crate::support::Watchdog;
 use ringshm::{Consumer, Interest, Producer, WaitSet};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -12,24 +11,6 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 
 fn ring() -> (Producer<u64>, Consumer<u64>) {
     ringshm::spsc::<u64>("").capacity(2).threads().expect("memory")
-}
-
-/// Ends the test run if it lives too long: a wait that nobody ends cannot fail by itself, and a wait with an end looks once more before it
-/// ends, and so finds what nobody rang for.
-struct Watchdog(#[expect(dead_code, reason = "its end is what counts")] Sender<()>);
-
-impl Watchdog {
-    fn new() -> Self {
-        let (sender, receiver) = channel();
-        let test = thread::current().name().unwrap_or("a test").to_owned();
-        thread::spawn(move || {
-            if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{test}: a wake-up was lost");
-                std::process::abort();
-            }
-        });
-        Self(sender)
-    }
 }
 
 /// A set that nothing wakes but what is rung for.
