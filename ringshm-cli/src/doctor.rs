@@ -6,6 +6,7 @@ use crate::size;
 use crate::view::{self, Entry};
 use anstyle::{AnsiColor, Style};
 use ringshm::Directory;
+use ringshm::asynchronous::{Choice, Mechanism};
 use rustix::fs::{Mode, OFlags, open, statfs, statvfs};
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier_query, sched_getaffinity};
@@ -64,6 +65,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<ExitCode, Failur
         proc(),
         a_ring(directory),
         membarrier(),
+        awaiting(),
         processors(),
         leftovers(directory),
     ];
@@ -202,6 +204,12 @@ fn membarrier() -> Check {
             "allow the system call membarrier in the container's seccomp profile; Linux 4.16 or later has it",
         )
     }
+}
+
+/// What wakes the tasks of an executor.
+fn awaiting() -> Check {
+    let Choice { mechanism, reason } = Mechanism::best();
+    Check::ok("async", format!("{mechanism}: {reason}"))
 }
 
 fn processors() -> Check {

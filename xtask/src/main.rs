@@ -87,17 +87,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// The features of `ringshm` that bring executors with them.
+const ASYNC: &str = "tokio,async-io";
+
 fn check(root: &Path) -> Result<()> {
     let warnings = ["--", "-D", "warnings"];
     run(cargo(root).args(["fmt", "--all", "--check"]))?;
     run(cargo(root).args(["clippy", "--workspace", "--all-targets"]).args(warnings))?;
     run(cargo(root).args(["clippy", "-p", "ringshm", "--all-targets", "--features", "crash-points"]).args(warnings))?;
+    run(cargo(root).args(["clippy", "-p", "ringshm", "--all-targets", "--features", ASYNC]).args(warnings))?;
     run(cargo(root)
         .env("RUSTFLAGS", rustflags("--cfg loom"))
         .args(["clippy", "-p", "ringshm-sync", "-p", "ringshm-core", "-p", "loom-tests", "--all-targets"])
         .args(["--target-dir", "target/loom"])
         .args(warnings))?;
-    run(cargo(root).env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))?;
+    run(cargo(root)
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps", "--features", "ringshm/tokio,ringshm/async-io"]))?;
     edges::run(root, false)
 }
 
@@ -109,6 +115,8 @@ fn test(root: &Path) -> Result<()> {
     } else {
         eprintln!("no crash tests yet: ringshm/tests/crash.rs does not exist");
     }
+    run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC, "--test", "asynchronous"]))?;
+    run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC, "--doc", "asynchronous"]))?;
     loom(root, None, &[])?;
     leftovers::compare(&before)
 }
