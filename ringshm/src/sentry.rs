@@ -5,8 +5,8 @@
 
 use ringshm_core::waitable::Word;
 use ringshm_sync::atomic::Ordering::Relaxed;
-use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::doorbell::LONGEST_PARK;
+use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
 use ringshm_sync::summons::Summons;
 use ringshm_sync::time::Deadline;

@@ -101,9 +101,13 @@ fn check(root: &Path) -> Result<()> {
         .args(["clippy", "-p", "ringshm-sync", "-p", "ringshm-core", "-p", "loom-tests", "--all-targets"])
         .args(["--target-dir", "target/loom"])
         .args(warnings))?;
-    run(cargo(root)
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .args(["doc", "--workspace", "--no-deps", "--features", "ringshm/tokio,ringshm/async-io"]))?;
+    run(cargo(root).env("RUSTDOCFLAGS", "-D warnings").args([
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--features",
+        "ringshm/tokio,ringshm/async-io",
+    ]))?;
     edges::run(root, false)
 }
 

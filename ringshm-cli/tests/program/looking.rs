@@ -200,6 +200,8 @@ fn doctor_finds_nothing_wrong_on_a_tmpfs_and_leaves_nothing() {
     for name in ["folder", "unnamed files", "/proc", "a ring", "left over"] {
         assert_eq!(check(&checks, name).0, "ok", "{name}: {}", check(&checks, name).1);
     }
+    let (status, found) = check(&checks, "async");
+    assert!(status == "ok" && (found.starts_with("io_uring: ") || found.starts_with("thread: ")), "{found}");
     assert_eq!(place.leftovers(), [""; 0]);
     let table = place.run(&["doctor"]);
     assert!(text(&table.stdout).lines().any(|line| line.starts_with("ok    a ring")), "{}", text(&table.stdout));

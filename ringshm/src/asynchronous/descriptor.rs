@@ -1,8 +1,8 @@
 //! A descriptor that becomes readable when a bell is rung.
 
+use super::handles::Waited;
 use super::place::Place;
 use super::uring::{self, Uring};
-use super::handles::Waited;
 use ringshm_core::Waitable;
 use ringshm_sync::watch::Watch;
 use rustix::event::{EventfdFlags, eventfd};
@@ -54,7 +54,9 @@ impl Mechanism {
             }
         }
         match uring::support() {
-            Ok(()) => Choice { mechanism: Self::IoUring, reason: "the kernel can wait for a futex in an io_uring".to_owned() },
+            Ok(()) => {
+                Choice { mechanism: Self::IoUring, reason: "the kernel can wait for a futex in an io_uring".to_owned() }
+            }
             Err(reason) => Choice { mechanism: Self::Thread, reason: reason.to_owned() },
         }
     }

@@ -45,7 +45,10 @@ pub trait Sends: Waitable {
 
     /// Sends the message, which is there, if there is room. `None`: not yet, and it is still there.
     #[doc(hidden)]
-    fn try_send_message(&mut self, message: &mut Option<Self::Message<'_>>) -> Option<Result<(), SendError<Self::Unsent>>>;
+    fn try_send_message(
+        &mut self,
+        message: &mut Option<Self::Message<'_>>,
+    ) -> Option<Result<(), SendError<Self::Unsent>>>;
 }
 
 /// What a call that waits returns. `None`: it goes on waiting.

@@ -1,7 +1,7 @@
 //! A place on the list of a sentry, of which the process has as many as it needs, for all tasks together.
 
-use crate::sentry::{Alarm, POSTS, Post, Sentry};
 use super::handles::Waited;
+use crate::sentry::{Alarm, POSTS, Post, Sentry};
 use ringshm_core::Waitable;
 use ringshm_sync::summons::Summons;
 use ringshm_sync::watch::Watch;

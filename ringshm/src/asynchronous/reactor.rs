@@ -4,17 +4,20 @@
 //! What a reactor is given is a descriptor of its own, which stays open, and the same, as long as it is registered.
 
 #![allow(unsafe_code, reason = "tokio asks for a promise about descriptors")]
-#![cfg_attr(not(any(feature = "tokio", feature = "async-io")), allow(unused_variables, dead_code, reason = "there is no reactor"))]
+#![cfg_attr(
+    not(any(feature = "tokio", feature = "async-io")),
+    allow(unused_variables, dead_code, reason = "there is no reactor")
+)]
 
 use super::descriptor::{Descriptor, Mechanism};
 use super::handles::Waited;
 use ringshm_core::Waitable;
 use ringshm_sync::watch::Watch;
 use std::task::{Context, Poll};
-#[cfg(feature = "tokio")]
-use tokio::io::{Interest, unix::AsyncFd};
 #[cfg(any(feature = "tokio", feature = "async-io"))]
 use std::{io, os::fd::AsFd as _, os::fd::OwnedFd};
+#[cfg(feature = "tokio")]
+use tokio::io::{Interest, unix::AsyncFd};
 
 #[derive(Debug)]
 pub(super) struct Reactor {

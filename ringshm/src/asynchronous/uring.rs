@@ -9,9 +9,9 @@
 
 #![allow(unsafe_code, reason = "entries of an io_uring point to memory")]
 
+use crate::sentry::lull;
 use io_uring::types::{CancelBuilder, Timespec};
 use io_uring::{IoUring, Probe, opcode, squeue};
-use crate::sentry::lull;
 use ringshm_core::waitable::Word;
 use ringshm_sync::futex::Futex;
 use std::fmt;

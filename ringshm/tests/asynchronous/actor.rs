@@ -2,7 +2,7 @@
 //!
 //! | command | report |
 //! |---|---|
-//! | `a-open WAY [bounded]` | `open`: awaits messages from one ring of each kind |
+//! | `a-open WAY [bounded]` | `open`: awaits messages from one ring of each kind, and of one that wakes by a semaphore |
 //! | `a-recv N` | `begin`, then `received` and the message, or why not |
 //! | `s-open` | `open`: sends to them |
 //! | `s-send N` | `sent`: a message to that ring |
@@ -11,11 +11,12 @@
 
 use crate::support::{Folder, report};
 use ringshm::asynchronous::{Async, Mechanism, Receives};
-use ringshm::{Role, Waitable, broadcast, latest, mpmc};
+use ringshm::{Role, Waitable, Wakeup, broadcast, latest, mpmc};
 use std::future::Future;
 
 /// Who wakes a task, and by what.
-pub(crate) const WAYS: [&str; 5] = ["neutral", "tokio-io_uring", "tokio-thread", "async-io-io_uring", "async-io-thread"];
+pub(crate) const WAYS: [&str; 5] =
+    ["neutral", "tokio-io_uring", "tokio-thread", "async-io-io_uring", "async-io-thread"];
 
 /// An executor, and how its tasks are woken.
 pub(crate) struct Way {
@@ -74,7 +75,7 @@ enum Sink {
 }
 
 /// Kinds of rings, by number.
-pub(crate) const KINDS: usize = 8;
+pub(crate) const KINDS: usize = 9;
 
 #[derive(Default)]
 pub(crate) struct Actor {
@@ -108,7 +109,8 @@ impl Source {
             4 => Self::Feed(way.take(ringshm::broadcast::<u64>(name).capacity(8).consumer().expect("a ring"))),
             5 => Self::Lossy(way.take(ringshm::broadcast::<u64>(name).capacity(8).reader().expect("a ring"))),
             6 => Self::Lines(way.take(ringshm::broadcast::<[u8]>(name).capacity(256).reader().expect("a ring"))),
-            _ => Self::Register(way.take(ringshm::latest::<u64>(name).reader().expect("a ring"))),
+            7 => Self::Register(way.take(ringshm::latest::<u64>(name).reader().expect("a ring"))),
+            _ => Self::Slots(way.take(spsc(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
         }
     }
 
@@ -149,7 +151,8 @@ impl Sink {
             3 => Self::Bytes(ringshm::mpmc::<[u8]>(name).capacity(8).producer().expect("a ring")),
             4 | 5 => Self::Feed(Box::new(ringshm::broadcast::<u64>(name).capacity(8).producer().expect("a ring"))),
             6 => Self::Lines(Box::new(ringshm::broadcast::<[u8]>(name).capacity(256).producer().expect("a ring"))),
-            _ => Self::Register(ringshm::latest::<u64>(name).producer().expect("a ring")),
+            7 => Self::Register(ringshm::latest::<u64>(name).producer().expect("a ring")),
+            _ => Self::Slots(spsc(name).wake_by(Wakeup::Semaphore).producer().expect("a ring")),
         }
     }
 

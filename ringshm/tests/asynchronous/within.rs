@@ -4,6 +4,7 @@ use crate::actor::{WAYS, Way, is_announced};
 use crate::support::{Folder, Watchdog};
 use futures_core::Stream;
 use ringshm::asynchronous::{Async, Mechanism, Watcher};
+use ringshm::broadcast::OnSlowReader;
 use ringshm::{Consumer, Producer, RecvError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::future::{Future, poll_fn};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 const MECHANISMS: [Mechanism; 2] = [Mechanism::IoUring, Mechanism::Thread];
 
@@ -145,6 +147,19 @@ fn a_stream_goes_on_after_what_a_lossy_reader_missed() {
 }
 
 #[test]
+fn a_stream_ends_with_the_eviction_of_its_reader() {
+    let _watchdog = begin();
+    let (folder, way) = (Folder::for_leftovers(), Way::new("neutral"));
+    let open = || ringshm::broadcast::<u64>("feed").directory(folder.path()).capacity(2);
+    let at_once = OnSlowReader::Evict { after: Duration::ZERO };
+    let mut producer = open().on_slow_reader(at_once).producer().expect("a ring");
+    let mut stream = way.take(open().consumer().expect("a ring"));
+    (0..100).for_each(|n| producer.send(n).expect("nobody is waited for"));
+    while let Some(Ok(_)) = next(&way, &mut stream) {}
+    assert_eq!(next(&way, &mut stream), None, "it is said once");
+}
+
+#[test]
 fn a_task_that_never_waits_gives_way() {
     let _watchdog = begin();
     let (mut producer, consumer) = ring(1024);
@@ -203,11 +218,13 @@ fn a_thread_that_ends_takes_no_wait_with_it() {
                 way.run(async { assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending()) });
             });
         });
+        let mut poll = || way.run(poll_fn(|_| Poll::Ready(future.as_mut().poll(&mut Context::from_waker(&waker)))));
+        // Once more, so that what the thread has left behind may have been noticed.
+        assert!(poll().is_pending());
         producer.try_send(7).expect("room");
         loop {
             woken.recv().expect("it is called");
-            let polled = way.run(poll_fn(|_| Poll::Ready(future.as_mut().poll(&mut Context::from_waker(&waker)))));
-            if polled == Poll::Ready(Ok(7)) {
+            if poll() == Poll::Ready(Ok(7)) {
                 break;
             }
         }
