@@ -104,7 +104,7 @@ pub struct Async<H: ringshm_core::Waitable> {
 #[cfg_attr(not(any(feature = "tokio", feature = "async-io")), allow(dead_code, reason = "there is no reactor"))]
 enum Via {
     Sentry(Place),
-    Reactor(Reactor),
+    Reactor(Box<Reactor>),
 }
 
 /// From now on no wait of a task in this process ends but by being rung for: for tests, which must not be helped.
@@ -146,7 +146,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// As `in_tokio`.
     #[cfg(feature = "tokio")]
     pub fn in_tokio_with(handle: H, mechanism: Mechanism) -> io::Result<Self> {
-        Ok(Self::via(handle, Via::Reactor(Reactor::tokio(Descriptor::open(mechanism)?)?)))
+        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::tokio(Descriptor::open(mechanism)?)?))))
     }
 
     /// For any executor, with the reactor of async-io, whose thread waits for descriptors.
@@ -164,7 +164,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// As for `in_async_io`; and if the kernel does not have the mechanism.
     #[cfg(feature = "async-io")]
     pub fn in_async_io_with(handle: H, mechanism: Mechanism) -> io::Result<Self> {
-        Ok(Self::via(handle, Via::Reactor(Reactor::async_io(Descriptor::open(mechanism)?)?)))
+        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::async_io(Descriptor::open(mechanism)?)?))))
     }
 
     fn via(handle: H, via: Via) -> Self {

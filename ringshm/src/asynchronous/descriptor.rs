@@ -71,7 +71,7 @@ impl Mechanism {
 /// The descriptor. Readable means: look.
 #[derive(Debug)]
 pub(super) enum Descriptor {
-    IoUring(Uring),
+    IoUring(Box<Uring>),
     Thread { place: Place, event: Arc<Event>, waker: Waker },
 }
 
@@ -90,7 +90,7 @@ impl Descriptor {
     pub(super) fn open(mechanism: Mechanism) -> io::Result<Self> {
         match mechanism {
             Mechanism::IoUring => match uring::support() {
-                Ok(()) => Ok(Self::IoUring(Uring::new()?)),
+                Ok(()) => Ok(Self::IoUring(Box::new(Uring::new()?))),
                 Err(reason) => Err(io::Error::new(io::ErrorKind::Unsupported, reason)),
             },
             Mechanism::Thread => {

@@ -139,7 +139,7 @@ pub(super) fn support() -> Result<(), &'static str> {
             "no io_uring ({error}): it is allowed by the sysctl kernel.io_uring_disabled=0 and a seccomp profile that permits it"
         )),
     });
-    support.as_ref().map(|()| ()).map_err(String::as_str)
+    support.as_ref().copied().map_err(String::as_str)
 }
 
 fn attempt() -> io::Result<bool> {
