@@ -47,14 +47,14 @@ use std::task::{Context, Poll};
 ///
 /// # Cancelling
 /// A future may be dropped at any time. It has then received nothing, or sent nothing: a message is taken out of its ring, or put into it, by the very
-/// poll that returns it. With the future goes its announcement, so that nobody rings for it. (A stream's stays, until somebody has rung, once,
-/// or the handle is dropped.) In an MPMC ring a producer may have rung for this consumer just before its future was dropped, and for no other: then
-/// another sleeping consumer finds the message when it looks by itself, within 5 ms.
+/// poll that returns it. With the future goes its announcement, so that nobody rings for it. (A stream's stays, until somebody has rung, once.)
+/// In an MPMC ring a producer may have rung for this consumer just before its future was dropped, and for no other: then another sleeping consumer
+/// finds the message when it looks by itself, within 5 ms if it is a parked thread.
 ///
 /// # What is bounded
 /// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 15 ms, and
-/// 0.6 ms more for each handle of this process that is awaited by the same mechanism, up to 100 ms. By so much is a message delayed whose producer was killed
-/// between publishing and waking, and so long does it take to notice a death.
+/// 0.6 ms more for each handle of this process that is awaited by the same mechanism, up to 100 ms. By so much is a message delayed whose producer
+/// was killed between publishing and waking, and so long does it take to notice a death.
 ///
 /// A task that receives or sends without ever waiting gives way to others after every 128 messages.
 ///
@@ -187,6 +187,14 @@ impl<H: ringshm_core::Waitable> Async<H> {
         &mut self.watch.get_mut().0
     }
 
+    /// The handle, to be used without tasks, or detached.
+    #[must_use]
+    pub fn into_inner(mut self) -> H {
+        self.calm();
+        self.via.quit();
+        self.watch.into_inner().0
+    }
+
     /// By what the descriptor becomes readable that a reactor watches. `None`: no reactor is needed.
     #[must_use]
     pub fn mechanism(&self) -> Option<Mechanism> {
@@ -259,12 +267,6 @@ impl Via {
             Self::Sentry(place) => place.quit(),
             Self::Reactor(reactor) => reactor.quit(),
         }
-    }
-}
-
-impl<H: ringshm_core::Waitable> Drop for Async<H> {
-    fn drop(&mut self) {
-        self.calm();
     }
 }
 

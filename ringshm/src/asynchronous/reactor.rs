@@ -82,7 +82,8 @@ impl Reactor {
 }
 
 impl Registered {
-    /// If the descriptor was readable, clears it first and then tells the reactor: what comes in between makes it readable again. Else registers the waker.
+    /// If the descriptor was readable, clears it first and then tells the reactor: what comes in between makes it readable again. Else registers
+    /// the waker.
     fn poll(&self, cx: &mut Context<'_>, descriptor: &mut Descriptor) -> Poll<bool> {
         match self {
             #[cfg(feature = "tokio")]

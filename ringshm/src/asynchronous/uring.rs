@@ -71,8 +71,8 @@ impl Uring {
         }
     }
 
-    /// Makes the descriptor readable when the word is woken, or is not `expected`, and in a while anyhow. A wait that is under way goes on: it ends with
-    /// any wake of the word, whatever was expected of it.
+    /// Makes the descriptor readable when the word is woken, or is not `expected`, and in a while anyhow. A wait that is under way goes on: it
+    /// ends with any wake of the word, whatever was expected of it.
     pub(super) fn watch(&mut self, word: &Word, expected: u32) -> io::Result<()> {
         // Of the kernel's clock, which is the monotonic one.
         let bound = Timespec::from(lull(*count()).min(Duration::from_secs(i32::MAX as u64)));

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// after 15 ms, and 0.6 ms more for each other handle of this process, up to 100 ms together, because nobody rings for what a killed process left
 /// undone. Therefore always look at the ring after that, with the handle's `try_` calls, until they say `Empty` or `Full`.
 ///
-/// What is armed stays announced until somebody rings, or [`get_mut`](Self::get_mut) or the end of the watcher.
+/// What is armed stays announced until somebody rings, once.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -83,6 +83,16 @@ impl<H: Waitable> Watcher<H> {
         self.descriptor.watch(&self.watch)
     }
 
+    /// The handle, to be used without a descriptor, or detached.
+    #[must_use]
+    pub fn into_inner(mut self) -> H {
+        if self.process == std::process::id() {
+            self.watch.withdraw();
+        }
+        self.descriptor.quit();
+        self.watch.into_inner().0
+    }
+
     /// The handle.
     #[must_use]
     pub fn get_ref(&self) -> &H {
@@ -105,13 +115,5 @@ impl<H: Waitable> AsFd for Watcher<H> {
 impl<H: Waitable> AsRawFd for Watcher<H> {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
-    }
-}
-
-impl<H: Waitable> Drop for Watcher<H> {
-    fn drop(&mut self) {
-        if self.process == std::process::id() {
-            self.watch.withdraw();
-        }
     }
 }

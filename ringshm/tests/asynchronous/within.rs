@@ -90,6 +90,26 @@ fn a_dropped_future_loses_no_message_and_leaves_no_announcement() {
 }
 
 #[test]
+fn a_handle_that_is_taken_back_waits_for_nobody() {
+    let _watchdog = begin();
+    for name in WAYS {
+        let (folder, way) = (Folder::for_leftovers(), Way::new(name));
+        let open = || ringshm::spsc::<u64>("ring0").directory(folder.path()).capacity(8);
+        let mut producer = open().producer().expect("a ring");
+        let mut stream = way.take(open().consumer().expect("a ring"));
+        way.run(async {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut stream).poll_next(&mut cx).is_pending());
+        });
+        assert!(is_announced(&folder), "{name}: nobody waits");
+        let mut consumer = stream.into_inner();
+        assert!(!is_announced(&folder), "{name}: the announcement stands");
+        producer.try_send(1).expect("room");
+        assert_eq!(consumer.recv(), Ok(1));
+    }
+}
+
+#[test]
 fn a_dropped_future_sends_nothing() {
     let _watchdog = begin();
     for name in WAYS {
