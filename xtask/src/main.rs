@@ -87,8 +87,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The features of `ringshm` that bring executors with them.
-const ASYNC: &str = "tokio,async-io";
+/// The features of `ringshm` that its tests with executors need.
+const ASYNC: &str = "tokio,async-io,crash-points";
 
 fn check(root: &Path) -> Result<()> {
     let warnings = ["--", "-D", "warnings"];

@@ -58,6 +58,24 @@ fn a_killed_producer_is_noticed_by_a_task() {
     }
 }
 
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_producer_killed_between_publishing_and_waking_delays_its_message_by_one_look() {
+    for way in WAYS {
+        let folder = Folder::for_leftovers();
+        let mut task = start(&folder, &format!("a-open {way} bounded"));
+        let at = |command: &mut std::process::Command| _ = command.env("RINGSHM_CRASH_AT", "doorbell.answered");
+        let mut sender = Process::start_with(&folder, at);
+        assert_eq!(sender.ask("s-open"), "open");
+        task.begin("a-recv 0");
+        assert!(task.sleeps());
+        sender.tell("s-send 0");
+        assert_eq!(sender.hear_or_end(), None, "{way}: it lives");
+        assert_eq!(task.hear(), "received 7", "{way}");
+        task.finish();
+    }
+}
+
 #[test]
 fn a_killed_task_leaves_a_ring_that_another_one_goes_on_with() {
     for way in WAYS {
