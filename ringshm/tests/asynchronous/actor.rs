@@ -24,6 +24,15 @@ pub(crate) struct Way {
     tokio: Option<tokio::runtime::Runtime>,
 }
 
+/// Where the kernel refuses io_uring, or has none that waits for words, the other mechanism is tried twice, and it is said.
+pub(crate) fn io_uring_if_possible() -> Mechanism {
+    let choice = Mechanism::best();
+    if choice.mechanism != Mechanism::IoUring {
+        eprintln!("io_uring is not tried: {}", choice.reason);
+    }
+    choice.mechanism
+}
+
 impl Way {
     pub(crate) fn new(way: &str) -> Self {
         let tokio = way.starts_with("tokio").then(|| {
@@ -33,7 +42,7 @@ impl Way {
     }
 
     pub(crate) fn take<H: Waitable>(&self, handle: H) -> Async<H> {
-        let mechanism = if self.way.ends_with("io_uring") { Mechanism::IoUring } else { Mechanism::Thread };
+        let mechanism = if self.way.ends_with("io_uring") { io_uring_if_possible() } else { Mechanism::Thread };
         let _runtime = self.tokio.as_ref().map(|tokio| tokio.enter());
         match self.way.as_str() {
             "neutral" => Async::new(handle),
