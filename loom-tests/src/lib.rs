@@ -11,7 +11,7 @@ use ringshm_core::{Behaviour, OnDeath};
 use std::sync::Arc;
 
 use ringshm_sync::barrier::set_membarrier;
-pub use ringshm_sync::death::live_for;
+pub use ringshm_sync::death::{live_for, live_until};
 
 /// Explores every schedule with up to three preemptions: loom's authors, and the bugs that were seeded to try these models,
 /// say that those find what there is to find in programs this small.

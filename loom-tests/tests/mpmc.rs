@@ -2,7 +2,9 @@
 #![cfg(loom)]
 
 use loom::thread;
-use loom_tests::{PARKING, SPINNING, explore, explore_unfenced, explore_unfenced_with, explore_with, live_for};
+use loom_tests::{
+    PARKING, SPINNING, explore, explore_unfenced, explore_unfenced_with, explore_with, live_for, live_until,
+};
 use ringshm_core::error::{TryRecvError, TrySendError};
 use ringshm_core::layout::Geometry;
 use ringshm_core::memory::Memory;
@@ -15,8 +17,6 @@ use std::sync::Arc;
 
 type Ring = Mpmc<u64>;
 
-/// The accesses of a producer's call to send, up to and with the one that claims: `tail`, the slot's word, the announcement, the claim.
-const STEPS_TO_CLAIM: usize = 4;
 /// More than enough accesses for a consumer that parks at once to announce its sleep.
 const STEPS_TO_SLEEP: usize = 24;
 
@@ -425,7 +425,7 @@ fn two_survivors_of_a_dead_producer_do_not_hurt_each_other() {
             // Claims, and dies before it publishes.
             let mut dead = ManuallyDrop::new(producer(&ring));
             let lane = dead.lane();
-            assert!(live_for(STEPS_TO_CLAIM, || dead.try_send(1)).is_none());
+            assert!(live_until("mpmc.send_claimed", || dead.try_send(1)).is_none());
             assert_eq!(ring.control().tail.load(Relaxed), 1, "not claimed yet");
             bury(&ring, lane);
         }
@@ -538,8 +538,8 @@ fn what_a_dead_producer_had_written_comes_before_what_the_next_one_writes() {
         let doomed = thread::spawn({
             let ring = Arc::clone(&ring);
             move || {
-                // Claims, writes, and dies before it publishes.
-                assert!(live_for(STEPS_TO_CLAIM, || dead.try_send(1)).is_none());
+                // Claims, writes, and dies before it publishes, unless the other one was faster.
+                let _ = live_until("mpmc.written", || dead.try_send(1));
                 bury(&ring, dead.lane());
             }
         });
@@ -578,7 +578,7 @@ fn a_live_consumer_is_never_robbed_by_another() {
             // Dies when it has announced the message that it will not get.
             let mut dead = ManuallyDrop::new(consumer(&ring));
             producer.try_send(1).unwrap();
-            assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_recv()).is_none());
+            assert!(live_until("mpmc.recv_announced", || dead.try_recv()).is_none());
             assert_eq!(ring.control().head.load(Relaxed), 0, "claimed already");
             bury(&ring, dead.lane());
         }
@@ -628,7 +628,7 @@ fn what_a_dead_consumer_had_read_comes_before_what_the_next_producer_writes() {
             let ring = Arc::clone(&ring);
             move || {
                 // Claims, reads, and dies before it releases.
-                assert!(live_for(STEPS_TO_CLAIM, || dead.try_recv()).is_none());
+                assert!(live_until("mpmc.read", || dead.try_recv()).is_none());
                 bury(&ring, dead.lane());
             }
         });
@@ -646,7 +646,7 @@ fn a_successor_buries_nothing_that_a_live_producer_claimed() {
         let mut dead = ManuallyDrop::new(producer(&ring));
         let (mut live, mut consumer) = (ManuallyDrop::new(producer(&ring)), consumer(&ring));
         // Announces the position that it will not get.
-        assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_send(7)).is_none());
+        assert!(live_until("mpmc.send_announced", || dead.try_send(7)).is_none());
         bury(&ring, dead.lane());
         let sender = thread::spawn(move || live.try_send(1).unwrap());
         let successor = ManuallyDrop::new(producer(&ring));
@@ -665,7 +665,7 @@ fn a_successor_never_robs_a_live_consumer() {
         let mut live = ManuallyDrop::new(consumer(&ring));
         producer.try_send(1).unwrap();
         // Announces the message that it will not get.
-        assert!(live_for(STEPS_TO_CLAIM - 1, || dead.try_recv()).is_none());
+        assert!(live_until("mpmc.recv_announced", || dead.try_recv()).is_none());
         bury(&ring, dead.lane());
         let receiver = thread::spawn(move || live.try_recv().is_ok());
         let mut successor = consumer(&ring);

@@ -244,6 +244,10 @@ impl Geometry {
         if message == 0 || !align.is_power_of_two() || align > MAX_DATA || message > MAX_DATA || !lanes_are_possible {
             return None;
         }
+        // A register of another size is nobody's: its readers know where its slots are.
+        if kind == Kind::Latest && capacity != crate::latest::SLOTS {
+            return None;
+        }
         let least = if kind.has_records() { MIN_RECORD_BYTES } else { 1 };
         let capacity = capacity.max(least).checked_next_power_of_two()?;
         let (stride, max_message) = match kind {

@@ -48,7 +48,7 @@ use slots::{Found, Slots, Stamp, left_by_writer};
 use std::sync::Arc;
 
 /// Slots of a register: the newest value, and three that the writer may begin before a reader of it is disturbed.
-const SLOTS: u64 = 4;
+pub(crate) const SLOTS: u64 = 4;
 /// At how many stamps a reader looks for one value: six, if the writer does not disturb it. An honest writer that is as fast as
 /// that has not been built.
 const LOOKS: u32 = if cfg!(loom) { 8 } else { 1 << 16 };

@@ -6,11 +6,16 @@
 //! - `RINGSHM_STOP_AT=name` or `name:n`: the same with SIGSTOP.
 //! - `RINGSHM_CRASH_LOG=path`: the name of every point is appended to that file the first time it is reached, so that a
 //!   test can learn which points a scenario passes, and then kill at each of them.
+//!
+//! In a model, a participant dies at a point by `death::live_until`.
 
 /// Marks a crash point. Names read `file.step`.
-#[cfg(any(not(feature = "crash-points"), loom))]
+#[cfg(all(not(feature = "crash-points"), not(loom)))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
+
+#[cfg(loom)]
+pub use crate::death::pass as point;
 
 #[cfg(all(feature = "crash-points", not(loom)))]
 pub use armed::point;

@@ -16,7 +16,7 @@ use crate::proofs::{self, Binary, Row};
 use crate::remarks::Excuse;
 use crate::scratch;
 use crate::sites::Site;
-use crate::suite::{Build, Outcome, Suite};
+use crate::suite::{Build, Executable, Outcome, Suite};
 use crate::workspace::{self, HotFile};
 
 /// What to try, and how.
@@ -126,8 +126,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let functions = proofs::functions(&suite.root)?;
 
     let limit = Duration::from_secs(options.timeout);
+    let executables = build_without_a_mutant(&suite)?;
     if !options.passes {
-        baseline(&suite, limit)?;
+        baseline(&suite, &executables, limit)?;
     }
     let mut results = Vec::new();
     for (index, mutant) in mutants.iter().enumerate() {
@@ -150,15 +151,19 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     report(&results, mutants.len())
 }
 
-/// Builds and runs the suite as it is: what fails by itself proves nothing about a mutant.
-fn baseline(suite: &Suite, limit: Duration) -> Result<()> {
-    println!("The suite without a mutant …");
-    let executables = match suite.build(&[])? {
-        Build::Done(executables) => executables,
+/// Builds the suite as it is: the build also tells which files are part of it.
+fn build_without_a_mutant(suite: &Suite) -> Result<Vec<Executable>> {
+    match suite.build(&[])? {
+        Build::Done(executables) => Ok(executables),
         Build::Broken(error) => bail!("the loom suite does not compile: mend it first\n{error}"),
-    };
+    }
+}
+
+/// Runs the suite as it is: what fails by itself proves nothing about a mutant.
+fn baseline(suite: &Suite, executables: &[Executable], limit: Duration) -> Result<()> {
+    println!("The suite without a mutant …");
     let (start, mut tests) = (Instant::now(), 0);
-    for executable in &executables {
+    for executable in executables {
         match suite.run(executable, &[], start + limit)? {
             Outcome::Passed(passed) => tests += passed,
             Outcome::Failed(by) => {

@@ -338,8 +338,8 @@ impl super::Receiver {
         let Unfinished { claim, is_inherited } = self.unfinished?;
         let ring = &self.ring;
         let is_at_most_once = ring.member.memory().geometry().is_at_most_once;
-        // ANNOUNCE: others that have claimed these positions have announced themselves.
-        let head = ring.control().head.load(Acquire);
+        // Relaxed: who takes over what seems ready looks again.
+        let head = ring.control().head.load(Relaxed);
         claim.positions(head, ring.capacity()).find_map(|position| {
             // Relaxed: nothing is read through it.
             let word = SlotWord::of(ring.word(position).load(Relaxed));

@@ -165,6 +165,17 @@ fn a_stamp_that_no_writer_leaves_behind_is_reported_to_its_successor() {
 }
 
 #[test]
+fn a_register_of_another_size_is_refused() {
+    let (_, image) = many::all().iter().find(|(kind, _)| *kind == Kind::Latest).expect("one of each kind");
+    // As many pages, and a size that whoever asks for none would take.
+    let larger = forged(image, |header| {
+        header.capacity = 8;
+        header.options |= 1;
+    });
+    assert_corrupt(opened(&larger, Kind::Latest), "capacity");
+}
+
+#[test]
 fn no_number_of_a_header_does_harm() {
     for (index, (_, image)) in many::all().iter().enumerate() {
         for at in (8..HEADER).step_by(8) {
