@@ -10,6 +10,7 @@ use ringshm_core::layout::Geometry;
 use ringshm_core::memory::Memory;
 use ringshm_core::message::{Message, Wishes, consumer_in, producer_in};
 use ringshm_core::mpmc::{Consumer, Mpmc, Producer};
+use ringshm_core::wait::Wait;
 use ringshm_core::{Behaviour, OnDeath, Role};
 use ringshm_sync::atomic::Ordering::Relaxed;
 use std::mem::ManuallyDrop;
@@ -21,7 +22,7 @@ type Ring = Mpmc<u64>;
 const STEPS_TO_SLEEP: usize = 24;
 
 /// Participants that wait for successors, so that a death by itself ends nothing.
-const AWAITING: Behaviour = Behaviour::new(ringshm_core::wait::Wait::Spin, OnDeath::AwaitSuccessor);
+const AWAITING: Behaviour = Behaviour::new(Wait::Spin, OnDeath::AwaitSuccessor);
 
 fn ring(capacity: u64) -> Arc<Memory> {
     ring_of(Wishes { capacity: Some(capacity), producers: 2, consumers: 2, ..Wishes::default() })
@@ -435,6 +436,25 @@ fn two_survivors_of_a_dead_producer_do_not_hurt_each_other() {
         });
         assert_eq!(recv(&mut consumer), 10);
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn who_leaves_the_asking_to_others_goes_on_when_they_have_asked() {
+    explore_unfenced_with(2, || {
+        let ring = ring(2);
+        let (mut live, mut dead) = (producer(&ring), ManuallyDrop::new(producer(&ring)));
+        let mut asking = consumer(&ring);
+        let mut silent = consumer_in::<Ring>(&ring, Behaviour::new(Wait::Spin, OnDeath::LeaveToOthers)).unwrap();
+        assert!(live_until("mpmc.send_claimed", || dead.try_send(1)).is_none());
+        bury(&ring, dead.lane());
+        live.try_send(10).unwrap();
+        assert!(matches!(silent.try_recv(), Err(TryRecvError::Stalled(_))), "it asked");
+        let other = thread::spawn(move || asking.try_recv().ok());
+        let early = silent.try_recv().ok();
+        let other = other.join().unwrap();
+        let late = silent.try_recv().ok();
+        assert_eq!([early, other, late].into_iter().flatten().collect::<Vec<_>>(), [10]);
     });
 }
 

@@ -7,19 +7,16 @@
 #![allow(unsafe_code, reason = "a lane pointer kept beside the memory it leads into, to spare the hot path two steps")]
 
 use crate::bell::LaneBell;
+use crate::detector::Detector;
 use crate::error::{Blocked, Stop};
 use crate::lanes::{Peer, State, state_of};
 use crate::layout::Lane;
-use crate::member::{Member, OnDeath};
+use crate::member::Member;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use core::time::Duration;
-use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
-use ringshm_sync::time::{Deadline, Ration};
+use ringshm_sync::atomic::Ordering::Relaxed;
+use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
-
-/// The least time between two probes of the peer's lock by one handle.
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -27,9 +24,7 @@ pub(crate) struct Endpoint {
     peer_lane: usize,
     peer: NonNull<Lane>,
     pace: Pace,
-    probes: Ration,
-    /// The peer's state word that was proven dead: until it changes, the peer is gone.
-    proven_dead: Option<u32>,
+    detector: Detector,
 }
 
 // SAFETY: the lane pointer leads into the member's memory, which is `Send` and `Sync`, and behind it are only atomics.
@@ -58,7 +53,7 @@ impl Endpoint {
         }
         let peer_lane = member.role().peer().lane();
         let peer = NonNull::from(member.memory().lane(peer_lane));
-        Self { member, peer_lane, peer, pace: Pace::new(), probes: Ration::default(), proven_dead: None }
+        Self { member, peer_lane, peer, pace: Pace::new(), detector: Detector::new(peer_lane) }
     }
 
     #[inline(always)]
@@ -99,16 +94,7 @@ impl Endpoint {
 
     /// Whether nothing more will come from the peer. If so, everything it published or released is visible.
     pub(crate) fn peer_is_gone(&mut self) -> bool {
-        // CLOSE: everything the peer published before it closed.
-        let word = self.peer().presence.state.load(Acquire);
-        if state_of(word) == State::Closed || self.proven_dead == Some(word) {
-            return true;
-        }
-        if self.behaviour.on_death == OnDeath::AwaitSuccessor || !self.probes.is_due(PROBE_INTERVAL) {
-            return false;
-        }
-        self.proven_dead = self.memory().proven_dead(self.peer_lane);
-        self.proven_dead.is_some()
+        self.detector.is_gone(self.member.memory(), self.member.behaviour.on_death)
     }
 }
 

@@ -28,10 +28,11 @@ pub(crate) use slots::written;
 pub(crate) use slots::{initialise, stride};
 
 use crate::broadcast::{Lossy, Readable};
+use crate::detector::Detector;
 use crate::error::{Fault, OpenError, RecvTimeoutError};
-use crate::lanes::{Peer, Role, State, state_of};
-use crate::layout::{Counters, Geometry, Kind, Lane, Shape, TypeIdentity};
-use crate::member::{Behaviour, Member, OnDeath};
+use crate::lanes::{Peer, Role};
+use crate::layout::{Counters, Geometry, Kind, Shape, TypeIdentity};
+use crate::member::{Behaviour, Member};
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes};
 use crate::slots::Payload;
@@ -41,7 +42,7 @@ use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::atomic::fence;
 use ringshm_sync::crash;
-use ringshm_sync::time::{Deadline, Ration};
+use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::{Exchanged, Pace, Waiter};
 use ringshm_sync::watch::AnyBell;
 use slots::{Found, Slots, Stamp, left_by_writer};
@@ -52,8 +53,6 @@ pub(crate) const SLOTS: u64 = 4;
 /// At how many stamps a reader looks for one value: six, if the writer does not disturb it. An honest writer that is as fast as
 /// that has not been built.
 const LOOKS: u32 = if cfg!(loom) { 8 } else { 1 << 16 };
-/// The least time between two probes of the writer's lock by one handle.
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Names the kind of ring: `Latest<T>` is a register of the newest `T`.
 #[derive(Debug)]
@@ -132,9 +131,7 @@ pub struct Reader<T> {
     seen: u64,
     last: Option<T>,
     pace: Pace,
-    probes: Ration,
-    /// The writer's state word that was proven dead: until it changes, the writer is gone.
-    proven_dead: Option<u32>,
+    detector: Detector,
 }
 
 /// How a reader takes part.
@@ -168,20 +165,14 @@ impl Stay {
             Self::Visitor(visitor) => visitor.behaviour(),
         }
     }
-
-    #[inline(always)]
-    fn writer(&self) -> &Lane {
-        let memory = self.memory();
-        memory.lane(memory.lanes_of(Role::Producer).start)
-    }
 }
 
 impl<T: Payload> Reader<T> {
     fn new(stay: Stay) -> Self {
         let slots = Slots::new(stay.memory());
         let seen = stay.memory().geometry().origin;
-        let (pace, probes) = (Pace::new(), Ration::default());
-        Self { stay, slots, seen, last: None, pace, probes, proven_dead: None }
+        let detector = Detector::new(stay.memory().lanes_of(Role::Producer).start);
+        Self { stay, slots, seen, last: None, pace: Pace::new(), detector }
     }
 
     /// The newest value, `None` if there has been none. Never waits, makes no system call, and disturbs nobody.
@@ -274,17 +265,7 @@ impl<T: Payload> Reader<T> {
     }
 
     fn writer_is_gone(&mut self) -> bool {
-        let memory = self.stay.memory();
-        // CLOSE: everything the writer wrote before it closed.
-        let word = self.stay.writer().presence.state.load(Acquire);
-        if state_of(word) == State::Closed || self.proven_dead == Some(word) {
-            return true;
-        }
-        if self.stay.behaviour().on_death == OnDeath::AwaitSuccessor || !self.probes.is_due(PROBE_INTERVAL) {
-            return false;
-        }
-        self.proven_dead = memory.proven_dead(memory.lanes_of(Role::Producer).start);
-        self.proven_dead.is_some()
+        self.detector.is_gone(self.stay.memory(), self.stay.behaviour().on_death)
     }
 
     /// The number of values written before the one that was read last, and that one: 0 if none was read.

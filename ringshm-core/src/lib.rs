@@ -13,6 +13,7 @@
 mod ahead;
 mod bell;
 pub mod broadcast;
+mod detector;
 mod endpoint;
 pub mod error;
 mod geometry;

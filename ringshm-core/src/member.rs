@@ -28,6 +28,11 @@ pub enum OnDeath {
     Disconnect,
     /// Wait for the process that takes over.
     AwaitSuccessor,
+    /// Wait for the process that takes over, and never ask the kernel whether somebody is alive: leave that to other participants. For a
+    /// thread that may make no system call. What others must do for it: bury what a dead producer of an MPMC ring had claimed, and take
+    /// over what a dead consumer held; until then it is `Stalled` there. A broadcast ring's producer goes on past a
+    /// dead lossless consumer only by evicting it ([`OnSlowReader::Evict`]).
+    LeaveToOthers,
 }
 
 /// What a participant asks of its own mapping of a ring, before it takes part. The memory itself is there from the start: a ring is
@@ -174,6 +179,11 @@ impl Member {
     #[inline(always)]
     pub(crate) fn refuse_forked(&self) -> Result<(), Fault> {
         if self.is_forked() { Err(Fault::Forked) } else { Ok(()) }
+    }
+
+    /// Whether it may ask the kernel who is alive, which takes a system call.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.behaviour.on_death != OnDeath::LeaveToOthers
     }
 
     /// Chooses to leave the role to a successor instead of closing the ring.

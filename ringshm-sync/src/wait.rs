@@ -11,7 +11,8 @@ use core::time::Duration;
 /// every message except by reading it; the peer makes no system call for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Spin for ever. For a thread with a core of its own.
+    /// Spin for ever. For a thread with a core of its own. Makes no system call; but a handle asks the kernel now and then whether its
+    /// peers are alive, unless its builder was told to leave that to others (`OnDeath::LeaveToOthers`).
     Spin,
     /// Spin for as long as given, then give the core away at every look. For cores shared with other busy threads.
     SpinThenYield(Duration),
@@ -26,6 +27,15 @@ impl Wait {
     /// How long the default strategy spins before it parks: about the cost of being woken from a park, so that waiting
     /// never costs more than twice what the better of spinning and parking would have.
     pub const BUDGET: Duration = Duration::from_micros(50);
+
+    /// Lets somebody else go on who is in the middle of something and stands in the caller's way: gives the core away, unless the
+    /// caller has one of its own.
+    pub fn give_way(self) {
+        match self {
+            Self::Spin => hint::pause(PAUSES_PER_READING),
+            Self::SpinThenYield(_) | Self::SpinThenPark(_) | Self::Park => hint::yield_now(),
+        }
+    }
 }
 
 impl Default for Wait {

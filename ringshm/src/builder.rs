@@ -83,7 +83,8 @@ impl<M: Message + ?Sized> Builder<M> {
         self
     }
 
-    /// How blocking calls wait. Each side chooses for itself.
+    /// How blocking calls wait. Each side chooses for itself. For a participant that must make no system call at all:
+    /// [`Wait::Spin`], with [`OnDeath::LeaveToOthers`].
     pub fn wait(mut self, wait: Wait) -> Self {
         self.options.behaviour.wait = wait;
         self

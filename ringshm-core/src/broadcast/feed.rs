@@ -117,7 +117,7 @@ impl Feed {
             inherited,
             dead: [0; MAX_LANES as usize],
             hold_up: None,
-            probes: Ration::default(),
+            probes: Ration::start(),
             pace: Pace::new(),
             on_eviction: None,
             member,
@@ -304,7 +304,8 @@ impl Feed {
         };
         let memory = self.member.memory();
         let lane = memory.lanes_of(Role::Consumer).start + gate.index;
-        if since.has_run(PATIENCE)
+        if self.member.may_ask()
+            && since.has_run(PATIENCE)
             && self.probes.is_due(PATIENCE)
             && memory.proven_dead(lane).is_some_and(|word| word == gate.word)
         {

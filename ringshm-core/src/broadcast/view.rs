@@ -7,19 +7,15 @@
 
 use super::Halt;
 use super::seat::private::Seat;
+use crate::detector::Detector;
 use crate::error::{Fault, OpenError};
-use crate::lanes::{Peer, Role, State, state_of};
+use crate::lanes::{Peer, Role};
 use crate::layout::Lane;
-use crate::member::OnDeath;
 use crate::position::{is_whole, is_within};
 use core::ptr::NonNull;
-use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed};
-use ringshm_sync::time::{Deadline, Ration};
+use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::{Exchanged, Pace, Waiter};
-
-/// The least time between two probes of the producer's lock by one handle.
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why a handle must not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +50,7 @@ pub(crate) struct View<S> {
     /// Messages that were missed, and not yet reported.
     missed: u64,
     pace: Pace,
-    probes: Ration,
-    /// The producer's state word that was proven dead: until it changes, the producer is gone.
-    proven_dead: Option<u32>,
+    detector: Detector,
 }
 
 // SAFETY: the lane pointer leads into the seat's memory, which is `Send` and `Sync`, and behind it are only atomics.
@@ -77,7 +71,7 @@ impl<S: Seat> View<S> {
         let memory = seat.memory();
         let feed = NonNull::from(memory.lane(memory.lanes_of(Role::Producer).start));
         let capacity = memory.geometry().capacity;
-        let (pace, probes) = (Pace::new(), Ration::default());
+        let detector = Detector::new(memory.lanes_of(Role::Producer).start);
         let view = Self {
             seat,
             feed,
@@ -87,9 +81,8 @@ impl<S: Seat> View<S> {
             released: 0,
             published: 0,
             missed: 0,
-            pace,
-            probes,
-            proven_dead: None,
+            pace: Pace::new(),
+            detector,
         };
         Ok(view)
     }
@@ -283,17 +276,7 @@ impl<S: Seat> View<S> {
 
     /// Whether nothing more will come from the producer. If so, everything it published is visible.
     fn producer_is_gone(&mut self) -> bool {
-        // CLOSE: everything the producer published before it closed.
-        let word = self.feed().presence.state.load(Acquire);
-        if state_of(word) == State::Closed || self.proven_dead == Some(word) {
-            return true;
-        }
-        if self.seat.behaviour().on_death == OnDeath::AwaitSuccessor || !self.probes.is_due(PROBE_INTERVAL) {
-            return false;
-        }
-        let memory = self.seat.memory();
-        self.proven_dead = memory.proven_dead(memory.lanes_of(Role::Producer).start);
-        self.proven_dead.is_some()
+        self.detector.is_gone(self.seat.memory(), self.seat.behaviour().on_death)
     }
 
     /// What the producer is, now.

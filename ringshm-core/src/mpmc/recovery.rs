@@ -11,8 +11,9 @@
 //! with it, the next one takes it over, with one death more in the word.
 //!
 //! A claim is *held* while a lane that announces it has a living owner. Nobody asks for that before a position has stood still
-//! for [`PATIENCE`]: the probe is a system call, and a holder that was only preempted is usually back by then. A holder that is alive, however long it stands still, is reported
-//! ([`Stall`]) and never robbed: it may go on any time.
+//! for [`PATIENCE`]: the probe is a system call, and a holder that was only preempted is usually back by then. A holder that is
+//! alive, however long it stands still, is reported ([`Stall`]) and never robbed: it may go on any time. Who leaves the asking
+//! to others takes every holder for alive.
 
 use super::{Claim, Claimed, Found, Ring, SlotWord, Unfinished};
 use crate::error::{Blocked, Stall};
@@ -105,7 +106,7 @@ impl Ring {
             if since.has_run(PATIENCE) || matches!(self.holder(position, role, false), Holder::Gone(_)) {
                 break since.elapsed();
             }
-            hint::yield_now();
+            self.member.behaviour.wait.give_way();
         };
         match self.holder(position, role, true) {
             Holder::Lane(lane) => Err(Blocked::Stalled(self.stall(lane, waited))),
@@ -122,10 +123,11 @@ impl Ring {
         Stall { lane, pid: self.member.memory().lane(lane).presence.pid.load(Relaxed), waited }
     }
 
-    /// Who announces a position that the caller has seen claimed (ANNOUNCE). With `probe`, the dead do not count. This participant itself
-    /// does not count either: if it holds the position, it does not ask.
+    /// Who announces a position that the caller has seen claimed (ANNOUNCE). With `probe`, the dead do not count, if this participant may ask
+    /// who is. It itself does not count either: if it holds the position, it does not ask.
     fn holder(&self, position: u64, role: Role, probe: bool) -> Holder {
         let memory = self.member.memory();
+        let probe = probe && self.member.may_ask();
         let mut dead = None;
         for lane in memory.used_lanes_of(role).filter(|lane| *lane != self.member.lane()) {
             // FINISH: a later announcement shows how the claim before it ended.

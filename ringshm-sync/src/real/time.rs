@@ -67,12 +67,20 @@ impl Stopwatch {
 /// Rations a system call: at most one in each interval, however often it is asked.
 ///
 /// Reads the coarse clock (about 5 ns, advanced by the kernel's tick), so it may be asked on every empty poll.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ration {
     next: u64,
 }
 
 impl Ration {
+    /// Before the first question. Reads the clock once: the first reading of a process has to find the clock with a system call, which
+    /// a spinning wait promises not to make.
+    #[must_use]
+    pub fn start() -> Self {
+        let _ = clock_gettime(ClockId::MonotonicCoarse);
+        Self { next: 0 }
+    }
+
     /// Whether `interval` has passed since this last said yes. The first question of all is answered with yes.
     pub fn is_due(&mut self, interval: Duration) -> bool {
         let now = clock_gettime(ClockId::MonotonicCoarse);

@@ -83,7 +83,14 @@ fn play<S: Specification<Operation = Event>>(game: Game, kill: Option<(usize, Du
     let folder = Folder::for_leftovers();
     // Multiples of eight, which positions of records are.
     let origin = [0, (1 << 32) - 8, 0_u64.wrapping_sub(8)][round as usize % 3];
-    let place = Place { kind, folder: folder.path().to_owned(), name: "history".to_owned(), capacity, origin };
+    let place = Place {
+        kind,
+        folder: folder.path().to_owned(),
+        name: "history".to_owned(),
+        capacity,
+        origin,
+        is_silent: false,
+    };
     // A reader from the beginning, that only looks at the end.
     let witness = kind.is_lossy().then(|| place.sink().expect("a new ring"));
     let roles = [("consumer", consumers), ("producer", producers)];

@@ -170,7 +170,14 @@ fn survive(kind: Kind) {
     let seconds = std::env::var("RINGSHM_HOSTILE").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(1.0);
     let end = Instant::now() + Duration::from_secs_f64(seconds);
     let folder = Folder::for_leftovers();
-    let place = Place { kind, folder: folder.path().to_owned(), name: "hostile".to_owned(), capacity: 8, origin: 0 };
+    let place = Place {
+        kind,
+        folder: folder.path().to_owned(),
+        name: "hostile".to_owned(),
+        capacity: 8,
+        origin: 0,
+        is_silent: false,
+    };
     let mut tally = Tally::default();
     let mut rings = 0;
     while Instant::now() < end {

@@ -8,6 +8,7 @@ mod endings;
 mod liveness;
 mod refusals;
 mod residency;
+mod silence;
 mod storm;
 mod streams;
 
@@ -18,6 +19,7 @@ fn child() {
         liveness::command(words)
             .or_else(|| refusals::command(words))
             .or_else(|| residency::command(words))
+            .or_else(|| silence::command(words))
             .or_else(|| storm::command(words))
     });
 }

@@ -129,7 +129,14 @@ impl Case {
             State::Wrap64 => 0_u64.wrapping_sub(before),
             _ => 0,
         };
-        Place { kind: self.kind, folder: folder.to_owned(), name: "stepped".to_owned(), capacity: CAPACITY, origin }
+        Place {
+            kind: self.kind,
+            folder: folder.to_owned(),
+            name: "stepped".to_owned(),
+            capacity: CAPACITY,
+            origin,
+            is_silent: false,
+        }
     }
 
     /// Messages that have been through the ring when the operation begins.

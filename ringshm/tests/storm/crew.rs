@@ -59,7 +59,14 @@ pub(crate) struct Crew {
 impl Crew {
     pub(crate) fn of(kind: Kind, capacity: u64, origin: u64) -> Self {
         let folder = Folder::for_leftovers();
-        let place = Place { kind, folder: folder.path().to_owned(), name: "storm".to_owned(), capacity, origin };
+        let place = Place {
+            kind,
+            folder: folder.path().to_owned(),
+            name: "storm".to_owned(),
+            capacity,
+            origin,
+            is_silent: false,
+        };
         Self { place, folder, workers: Vec::new(), remains: Vec::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use super::letters::Letters;
 use super::{Parcel, Stop};
-use ringshm::{Builder, OnDeath, OpenError, Wakeup, broadcast, latest, mpmc};
+use ringshm::{Builder, OnDeath, OpenError, Wait, Wakeup, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,12 +163,14 @@ pub(crate) struct Place {
     /// Messages that it has room for, or letters of the length that all of one producer's have.
     pub(crate) capacity: u64,
     pub(crate) origin: u64,
+    /// Whether participants spin for ever, and leave it to others to ask who is alive.
+    pub(crate) is_silent: bool,
 }
 
 impl Place {
-    /// The ring as words of a command; see [`from_words`](Self::from_words).
+    /// The ring as words of a command, which do not say that it is silent; see [`from_words`](Self::from_words).
     pub(crate) fn words(&self) -> String {
-        let Self { kind, folder, name, capacity, origin } = self;
+        let Self { kind, folder, name, capacity, origin, .. } = self;
         format!("{} {} {name} {capacity} {origin}", kind.word(), folder.display())
     }
 
@@ -180,12 +182,18 @@ impl Place {
             name: name.to_owned(),
             capacity: capacity.parse().expect("a capacity"),
             origin: origin.parse().expect("a position"),
+            is_silent: false,
         }
     }
 
     fn described<M: ringshm::Message + ?Sized>(&self, builder: Builder<M>) -> Builder<M> {
         let capacity = if self.kind.is_of_records() { self.bytes() } else { self.capacity };
-        builder.directory(&self.folder).capacity(capacity).origin(self.origin).on_death(OnDeath::AwaitSuccessor)
+        let builder = builder.directory(&self.folder).capacity(capacity).origin(self.origin);
+        if self.is_silent {
+            builder.wait(Wait::Spin).on_death(OnDeath::LeaveToOthers)
+        } else {
+            builder.on_death(OnDeath::AwaitSuccessor)
+        }
     }
 
     /// The size of a ring of records: at least twice the longest.
