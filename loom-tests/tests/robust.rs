@@ -735,6 +735,22 @@ fn what_is_done_once_is_done_once_and_seen_by_all() {
 }
 
 #[test]
+fn who_is_told_that_it_is_done_sees_what_was_done() {
+    explore_unfenced(|| {
+        let (memory, table) = (made::<Once>(2), slots(2));
+        let (mut doing, asking) = (join::<Once>(&memory), join::<Once>(&memory));
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || doing.call_once(|_| drop(cell(&table, 0))).unwrap()
+        });
+        if asking.is_completed() {
+            drop(read_cell(&table));
+        }
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn who_is_killed_doing_it_leaves_it_to_another() {
     die_at_every_step(|steps| {
         let (memory, table) = (made::<Once>(2), slots(2));
