@@ -22,7 +22,7 @@ pub(crate) struct Detector {
 impl Detector {
     /// For the participant in the lane `peer`, whoever that is.
     pub(crate) fn new(peer: usize) -> Self {
-        Self { peer, probes: Ration::start(), proven_dead: None }
+        Self { peer, probes: Ration::default(), proven_dead: None }
     }
 
     /// Whether nothing more will come from the peer. If so, everything it published or released is visible.

@@ -135,7 +135,7 @@ fn receiving<S, M: Message>(end: Consumer<M>) -> End<S, Consumer<M>, M> {
 
 /// In a crowd, who waits lets others work, as the rivals do.
 fn ring<M: Message>(plan: &Plan) -> Builder<Mpmc<M>> {
-    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::ZERO) } else { Wait::Spin };
+    let wait = if plan.crew.is_crowd() { Wait::SpinThenYield(Duration::from_micros(1)) } else { Wait::Spin };
     ringshm::mpmc::<M>("bench").wait(wait)
 }
 

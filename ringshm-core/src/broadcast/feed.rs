@@ -117,7 +117,7 @@ impl Feed {
             inherited,
             dead: [0; MAX_LANES as usize],
             hold_up: None,
-            probes: Ration::start(),
+            probes: Ration::default(),
             pace: Pace::new(),
             on_eviction: None,
             member,

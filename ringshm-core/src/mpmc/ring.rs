@@ -55,7 +55,7 @@ impl Ring {
             return Err(OpenError::Corrupt { field: "tail" });
         }
         let (data, stride, mask) = (memory.data().clone(), geometry.stride, geometry.capacity - 1);
-        let (pace, probes) = (Pace::new(), Ration::start());
+        let (pace, probes) = (Pace::new(), Ration::default());
         let line_mask = ((1 << (LINE / stride).max(1).ilog2()) - 1).min(mask);
         let control = NonNull::from(control);
         let ring = Self { member, control, data, stride, mask, line_mask, pace, probes, hold_up: None };

@@ -3,13 +3,13 @@
 #![allow(clippy::disallowed_types, reason = "a part of the shim: what the kernel is given")]
 
 use super::atomic::{AtomicU32, Ordering};
-use super::time::Deadline;
+use super::time::{Deadline, since_boot};
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 use rustix::io::Errno;
 use rustix::thread::{ClockId, futex};
-use rustix::time::{Timespec, clock_gettime};
+use rustix::time::Timespec;
 
 /// A 32-bit word that a thread can sleep on, in this process or in another one that maps the same page.
 #[derive(Debug, Default)]
@@ -133,9 +133,9 @@ impl<'a> Words<'a> {
     /// Where the kernel cannot sleep on several words (older than 5.16, or a seccomp filter), it sleeps on the first, for a millisecond.
     #[cold]
     pub fn wait(&self, deadline: Deadline) {
-        let now = clock_gettime(ClockId::Monotonic);
         // The kernel wants the moment, and not the time until then.
-        let until = deadline.remaining().map(timespec).and_then(|left| now.checked_add(left));
+        let until = deadline.remaining().and_then(|left| since_boot(libc::CLOCK_MONOTONIC).checked_add(left));
+        let until = until.map(timespec);
         match futex::waitv(&self.list[..self.len], futex::WaitvFlags::empty(), until.as_ref(), ClockId::Monotonic) {
             // As in `Futex::wait`.
             Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::TIMEDOUT) => {}

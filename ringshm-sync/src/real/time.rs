@@ -1,7 +1,21 @@
 //! Deadlines and patience on the monotonic clock, which no clock change moves.
+//!
+//! # Safety
+//! `clock_gettime` is given a place to write the time to.
 
-use rustix::time::{ClockId, clock_gettime};
+#![allow(unsafe_code, reason = "reading a clock that the standard library does not read")]
+
 use std::time::{Duration, Instant};
+
+/// The time on a clock that started with the machine. Read by the C library, which has found the clock before the program begins. rustix looks
+/// for it at the first reading, with a system call that a spinning wait promises not to make, and crashes under valgrind.
+pub(crate) fn since_boot(clock: libc::clockid_t) -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: see the module.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut now) };
+    debug_assert_eq!(result, 0, "the kernel has this clock since 2.6.32");
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
+}
 
 /// The moment at which an operation gives up, or never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,29 +81,19 @@ impl Stopwatch {
 /// Rations a system call: at most one in each interval, however often it is asked.
 ///
 /// Reads the coarse clock (about 5 ns, advanced by the kernel's tick), so it may be asked on every empty poll.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ration {
-    next: u64,
+    next: Duration,
 }
 
 impl Ration {
-    /// Before the first question. Reads the clock once: the first reading of a process has to find the clock with a system call, which
-    /// a spinning wait promises not to make.
-    #[must_use]
-    pub fn start() -> Self {
-        let _ = clock_gettime(ClockId::MonotonicCoarse);
-        Self { next: 0 }
-    }
-
     /// Whether `interval` has passed since this last said yes. The first question of all is answered with yes.
     pub fn is_due(&mut self, interval: Duration) -> bool {
-        let now = clock_gettime(ClockId::MonotonicCoarse);
-        #[allow(clippy::cast_sign_loss, reason = "the monotonic clock is never negative")]
-        let now = (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64;
+        let now = since_boot(libc::CLOCK_MONOTONIC_COARSE);
         if now < self.next {
             return false;
         }
-        self.next = now.saturating_add(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX));
+        self.next = now.saturating_add(interval);
         true
     }
 }

@@ -184,7 +184,7 @@ impl Claimant {
     /// A participant that waits like this.
     #[must_use]
     pub fn new(me: Holder, wait: Wait) -> Self {
-        Self { me, wait, pace: Pace::new(), probes: Ration::start() }
+        Self { me, wait, pace: Pace::new(), probes: Ration::default() }
     }
 
     /// Who it is.
