@@ -14,7 +14,7 @@ use crate::broadcast::{Lossy, visit};
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role};
 use crate::layout::{Geometry, Header, Kind, TypeIdentity, Wakeup};
-use crate::member::{Behaviour, Member};
+use crate::member::{Behaviour, HugePages, Member, Residency};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
 use crate::os::segment::Segment;
@@ -69,7 +69,7 @@ pub(crate) fn join_named(
     behaviour: Behaviour,
 ) -> Result<Member, OpenError> {
     loop {
-        match Segment::open(directory, name) {
+        match Segment::open(directory, name, behaviour.residency.huge_pages) {
             Ok(_) if wanted.existence == Existence::MustNotExist => {
                 return Err(OpenError::Exists { path: directory.path_of(name) });
             }
@@ -96,12 +96,14 @@ pub(crate) fn join_memfd(
     role: Role,
     behaviour: Behaviour,
 ) -> Result<Member, OpenError> {
-    join_segment(Segment::from_memfd(file)?, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "file type" })
+    let segment = Segment::from_memfd(file, behaviour.residency.huge_pages)?;
+    join_segment(segment, wanted, role, behaviour)?.ok_or(OpenError::Corrupt { field: "file type" })
 }
 
 /// Creates a ring without a name, in a sealed memfd, with nobody in it yet.
-pub(crate) fn create_memfd(label: &str, wanted: &Wanted) -> Result<OwnedFd, OpenError> {
-    let segment = Segment::memfd(label, wanted.geometry.total)?;
+pub(crate) fn create_memfd(label: &str, wanted: &Wanted, residency: Residency) -> Result<OwnedFd, OpenError> {
+    let segment = Segment::memfd(label, wanted.geometry.total, residency)?;
+    segment.make_resident(residency.of_the_memory())?;
     let file = segment.file();
     drop(initialise(segment, wanted)?);
     let file = file.as_fd().try_clone_to_owned();
@@ -119,7 +121,7 @@ pub(crate) fn visit_named(
     behaviour: Behaviour,
 ) -> Result<Lossy, OpenError> {
     loop {
-        match Segment::open(directory, name) {
+        match Segment::open(directory, name, HugePages::Never) {
             Ok(_) if wanted.existence == Existence::MustNotExist => {
                 return Err(OpenError::Exists { path: directory.path_of(name) });
             }
@@ -130,7 +132,7 @@ pub(crate) fn visit_named(
             }
             Err(OpenError::NotFound { .. }) if wanted.existence != Existence::MustExist => {
                 // With nobody in it yet. Whether it is this one that gets the name, or another's, one is there then.
-                let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
+                let (segment, temporary) = make(directory, wanted, behaviour.residency.of_the_memory())?;
                 let mut memory = initialise(segment, wanted)?;
                 if let Some(segment) = memory.segment_mut() {
                     let is_first = segment.link(directory, name, temporary)?;
@@ -146,7 +148,7 @@ pub(crate) fn visit_named(
 
 /// Comes to read the ring in a memfd, without a role in it.
 pub(crate) fn visit_memfd(file: impl AsFd, wanted: &Wanted, behaviour: Behaviour) -> Result<Lossy, OpenError> {
-    let visitor = visit_segment(Segment::from_memfd(file)?, wanted, behaviour)?;
+    let visitor = visit_segment(Segment::from_memfd(file, HugePages::Never)?, wanted, behaviour)?;
     visitor.ok_or(OpenError::Corrupt { field: "file type" })
 }
 
@@ -167,7 +169,8 @@ fn visit_segment(segment: Segment, wanted: &Wanted, behaviour: Behaviour) -> Res
 
 /// The same ring, mapped for a reader.
 fn read_only(memory: &Memory, behaviour: Behaviour) -> Result<Memory, OpenError> {
-    let segment = memory.segment().ok_or(OpenError::Corrupt { field: "file type" })?.read_only()?;
+    let segment = memory.segment().ok_or(OpenError::Corrupt { field: "file type" })?;
+    let segment = segment.read_only(behaviour.residency.huge_pages)?;
     segment.make_resident(behaviour.residency)?;
     // SAFETY: it was validated against the size of the mapping, or made for it, and this one has the same size.
     Ok(unsafe { Memory::in_segment(*memory.geometry(), segment) })
@@ -183,6 +186,13 @@ fn retired_or_over(memory: &Memory) -> Result<bool, OpenError> {
         return Ok(true);
     }
     Ok(false)
+}
+
+/// A new object without a name, with its memory where it is to be, and entered and locked as asked; and its temporary name, if it needs one.
+fn make(directory: &Directory, wanted: &Wanted, residency: Residency) -> Result<(Segment, Option<String>), OpenError> {
+    let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total, residency)?;
+    segment.make_resident(residency).inspect_err(|_| Segment::forget_temporary(directory, temporary.as_deref()))?;
+    Ok((segment, temporary))
 }
 
 fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
@@ -205,10 +215,7 @@ fn create(
     role: Role,
     behaviour: Behaviour,
 ) -> Result<Option<Member>, OpenError> {
-    let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total)?;
-    segment
-        .make_resident(behaviour.residency)
-        .inspect_err(|_| Segment::forget_temporary(directory, temporary.as_deref()))?;
+    let (segment, temporary) = make(directory, wanted, behaviour.residency)?;
     let mut memory = initialise(segment, wanted)?;
     // The role is taken before the ring has a name: nobody can take it first.
     let lane = memory.join(role, std::process::id(), now())?;
@@ -363,7 +370,7 @@ pub fn remove(directory: &Directory, name: &Name, force: bool) -> Result<(), Ope
 }
 
 fn remove_ring(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
-    let segment = Segment::open(directory, name)?;
+    let segment = Segment::open(directory, name, HugePages::Never)?;
     let (file, path) = (segment.file(), segment.path());
     let (memory, _) = validated(segment)?;
     let gate = enter(&file, Deadline::after(GATE_PATIENCE))?;

@@ -8,6 +8,7 @@ use crate::attach::{enter_patiently, retire, validated};
 use crate::error::OpenError;
 use crate::inspect;
 use crate::lanes::{Peer, Role};
+use crate::member::HugePages;
 use crate::memory::Memory;
 use crate::os::leftover::{self, Leftover};
 use crate::os::segment::Segment;
@@ -83,7 +84,7 @@ impl Sweep {
 /// # Errors
 /// `Busy` if a process was stopped while it joined or left; and those of opening, for an object that is no ring of this version.
 pub fn collect(directory: &Directory, name: &Name, sweep: Sweep) -> Result<Verdict, OpenError> {
-    let segment = Segment::open(directory, name)?;
+    let segment = Segment::open(directory, name, HugePages::Never)?;
     let (file, path) = (segment.file(), segment.path());
     let (memory, _) = validated(segment)?;
     let _gate = enter_patiently(&file)?.ok_or(OpenError::Busy { path })?;

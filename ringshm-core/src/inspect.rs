@@ -7,6 +7,7 @@ use crate::attach::validated;
 use crate::error::OpenError;
 use crate::lanes::{Peer, Role, generation_of};
 use crate::layout::{Geometry, Kind, TypeIdentity};
+use crate::member::HugePages;
 use crate::memory::Memory;
 use crate::os::segment::Segment;
 use crate::os::{Directory, Name};
@@ -150,7 +151,7 @@ impl Snapshot {
 /// # Errors
 /// `NotFound`, `Permission`, `Version`, `Corrupt`, `Os`.
 pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError> {
-    let segment = Segment::open(directory, name)?;
+    let segment = Segment::open(directory, name, HugePages::Never)?;
     let header = segment.header()?;
     let (memory, identity) = validated(segment)?;
     let (producer, consumer, participants) = everybody(&memory);

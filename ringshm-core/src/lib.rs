@@ -47,7 +47,7 @@ pub mod os;
 
 pub use error::Fault;
 pub use lanes::{Peer, Role};
-pub use member::{Behaviour, OnDeath, Residency};
+pub use member::{Behaviour, HugePages, OnDeath, Residency};
 pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
 pub use ringshm_sync::{semaphore, wait};

@@ -35,7 +35,19 @@ pub enum OnDeath {
     LeaveToOthers,
 }
 
-/// What a participant asks of its own mapping of a ring, before it takes part. The memory itself is there from the start: a ring is
+/// Whether a ring is to lie in huge pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HugePages {
+    /// They are not asked for.
+    #[default]
+    Never,
+    /// Where the machine gives them; otherwise small ones do. [`Resident::pages`](crate::os::Resident::pages) says what was got, and why not more.
+    Try,
+    /// Nothing else will do: otherwise joining fails, with the reason.
+    Require,
+}
+
+/// What a participant asks of the pages of a ring, before it takes part. The memory itself is there from the start: a ring is
 /// allocated whole when it is created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Residency {
@@ -43,6 +55,22 @@ pub struct Residency {
     pub prefault: bool,
     /// Keep them from being swapped out, which shared memory may be like any other. Prefaults, too.
     pub lock: bool,
+    /// Whether they are to be huge, as far as whole huge ones fit into the ring. They are made with the ring, and who joins it uses what there is. Prefaults,
+    /// too.
+    pub huge_pages: HugePages,
+    /// The NUMA node that the memory of a ring that this participant makes comes from. A ring that exists stays where it is.
+    pub numa_node: Option<u32>,
+}
+
+impl Residency {
+    /// Nothing in particular.
+    pub const NONE: Self = Self { prefault: false, lock: false, huge_pages: HugePages::Never, numa_node: None };
+
+    /// As much of it as concerns the memory itself, and not one participant's mapping of it.
+    #[must_use]
+    pub const fn of_the_memory(self) -> Self {
+        Self { prefault: false, lock: false, ..self }
+    }
 }
 
 /// How a participant behaves: chosen when it joins, private to it.
@@ -71,7 +99,7 @@ impl Behaviour {
             on_death,
             start: Start::Oldest,
             on_slow_reader: OnSlowReader::Wait,
-            residency: Residency { prefault: false, lock: false },
+            residency: Residency::NONE,
             trusts_peers: false,
         }
     }

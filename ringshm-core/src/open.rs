@@ -102,7 +102,7 @@ impl Options {
     /// # Errors
     /// [`OpenError::NoSpace`], [`OpenError::Os`].
     pub fn memfd<M: Message + ?Sized>(&self, label: &str) -> Result<OwnedFd, OpenError> {
-        create_memfd(label, &self.wanted::<M>()?)
+        create_memfd(label, &self.wanted::<M>()?, self.behaviour.residency)
     }
 
     /// Takes the sending role of the ring in a memfd. Needs `/proc`, to open a file description of its own.

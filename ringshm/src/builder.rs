@@ -16,7 +16,7 @@ use ringshm_core::mpmc::Mpmc;
 use ringshm_core::open::Options;
 use ringshm_core::os::{Directory, Name};
 use ringshm_core::wait::Wait;
-use ringshm_core::{Behaviour, Message, OnDeath};
+use ringshm_core::{Behaviour, HugePages, Message, OnDeath};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -124,6 +124,63 @@ impl<M: Message + ?Sized> Builder<M> {
         self
     }
 
+    /// Puts the ring into huge pages (2 MiB on most machines), if this makes it: the processor then remembers with one entry of its address cache
+    /// (TLB) where it needs 512, and a page fault, if there is one, brings in 2 MiB. As far as whole ones fit: the rest, and a ring that is
+    /// shorter than one, lies in small pages. Without effect on the heap.
+    ///
+    /// Who joins such a ring with this option maps its huge pages as such; who joins without uses the same memory through small entries. Only the
+    /// maker makes huge pages: in a ring that is there and was made without them there are none, since to make them would take pages away from
+    /// running participants for a moment. With this option all pages are entered, as by [`prefault`](Self::prefault).
+    ///
+    /// With [`HugePages::Try`], what the machine refuses is no error: [`Resident::pages`](crate::Resident::pages) says how much there is,
+    /// and why not more. With [`HugePages::Require`], joining then fails with [`OpenError::InvalidOption`], and nobody has joined. No mount option
+    /// and no right is needed, but Linux 6.1.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ringshm::{HugePages, Resident as _};
+    ///
+    /// let name = format!("huge-{}", std::process::id());
+    /// let producer = ringshm::spsc::<u64>(&name).huge_pages(HugePages::Try).producer()?;
+    /// let consumer = ringshm::spsc::<u64>(&name).huge_pages(HugePages::Try).consumer()?;
+    /// let pages = consumer.pages()?;
+    /// match pages.why_small {
+    ///     None => assert!(pages.huge >= 4 << 20),
+    ///     Some(reason) => println!("{} bytes in huge pages: {reason}", pages.huge),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn huge_pages(mut self, huge_pages: HugePages) -> Self {
+        self.options.behaviour.residency.huge_pages = huge_pages;
+        self
+    }
+
+    /// The NUMA node that the memory of a ring comes from, if this makes the ring: all of it, whoever touches a page first. Without this, a ring's memory
+    /// comes from the node on which its maker runs, as far as there is any (all pages are allocated when the ring is made), or from where the policy of
+    /// its process says. A ring that exists stays where it is; [`Resident::pages`](crate::Resident::pages) says where. Without effect on the heap.
+    ///
+    /// Joining fails with [`OpenError::InvalidOption`] if the node is not there, has no memory, or may not be used by this process (cpuset); with
+    /// [`OpenError::NoSpace`] if it has not enough; with [`OpenError::Os`] if the process may not choose: containers often forbid `mbind`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ringshm::{OpenError, Resident as _};
+    ///
+    /// match ringshm::spsc::<u64>("on node 0").capacity(64).numa_node(0).memfd() {
+    ///     Ok(ring) => {
+    ///         let producer = ringshm::spsc::<u64>("").prefault().producer_of(&ring)?;
+    ///         assert!(producer.pages()?.nodes.iter().all(|(node, _)| *node == 0));
+    ///     }
+    ///     Err(OpenError::Os { step, source }) => println!("not allowed here: {step}: {source}"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn numa_node(mut self, node: u32) -> Self {
+        self.options.behaviour.residency.numa_node = Some(node);
+        self
+    }
+
     /// Whether the ring may exist already. By default it is opened if it does and created if it does not.
     pub fn existence(mut self, existence: Existence) -> Self {
         self.options.existence = existence;
@@ -197,7 +254,7 @@ impl<M: Message + ?Sized> Builder<M> {
     /// [`consumer_of`](Self::consumer_of). The builder's name is only a label.
     ///
     /// # Errors
-    /// [`OpenError::NoSpace`], [`OpenError::Os`].
+    /// [`OpenError::NoSpace`], [`OpenError::InvalidOption`], [`OpenError::Os`].
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

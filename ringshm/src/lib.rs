@@ -94,12 +94,12 @@ pub use ringshm_core::error::{
 };
 pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::{Kind, Wakeup};
-pub use ringshm_core::os::{Directory, Name};
+pub use ringshm_core::os::{Directory, Name, Pages, Resident, SmallPages};
 pub use ringshm_core::semaphore;
 pub use ringshm_core::wait::Wait;
 pub use ringshm_core::{
-    Consumer, Drain, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain, RecordLoan,
-    RecordProducer, RecordRef, RecvRef, Role, TryIter, Waitable,
+    Consumer, Drain, HugePages, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain,
+    RecordLoan, RecordProducer, RecordRef, RecvRef, Role, TryIter, Waitable,
 };
 pub use waitset::{Interest, Key, Notifier, Ready, Token, WaitSet};
 

@@ -2,11 +2,17 @@
 //! fork. System calls are made here and nowhere else in this crate.
 
 pub(crate) mod fork;
+mod huge;
 pub(crate) mod leftover;
 pub(crate) mod liveness;
+mod mapping;
+mod numa;
+mod pages;
 mod residency;
 pub(crate) mod segment;
 
+pub use huge::SmallPages;
+pub use pages::{Pages, Resident};
 pub use segment::{Directory, Name};
 
 use std::time::{SystemTime, UNIX_EPOCH};

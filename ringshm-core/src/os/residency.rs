@@ -1,8 +1,9 @@
 //! Keeping a mapping in memory: what a thread needs that may not wait for a page.
 
+use super::mapping::Access;
 use super::segment::Segment;
 use crate::error::OpenError;
-use crate::member::Residency;
+use crate::member::{HugePages, Residency};
 use memmap2::{Advice, MmapRaw};
 use std::io;
 
@@ -10,18 +11,27 @@ impl Segment {
     /// Does what was asked for.
     pub(crate) fn make_resident(&self, residency: Residency) -> Result<(), OpenError> {
         let (mapping, lobby) = self.mappings();
+        // The mapping of a reader that has the lobby apart cannot be written.
+        let access = if lobby.is_some() { Access::Read } else { Access::Write };
         if residency.prefault {
-            // The mapping of a reader that has the lobby apart cannot be written.
-            let advice = if lobby.is_some() { Advice::PopulateRead } else { Advice::PopulateWrite };
             let failed = failed("prefaulting the ring (madvise with MADV_POPULATE: Linux 5.14 or later has it)");
-            mapping.advise(advice).map_err(&failed)?;
+            mapping.populate(access).map_err(&failed)?;
             lobby.map_or(Ok(()), |lobby| lobby.advise(Advice::PopulateWrite)).map_err(failed)?;
+        } else if residency.huge_pages != HugePages::Never {
+            // Entered with their first page, so that it shows what was got. A kernel that cannot do this has none for us.
+            let _ = mapping.populate(access);
         }
         if residency.lock {
             let failed =
                 failed("locking the ring in memory (mlock: raise the limit, `ulimit -l`, or grant CAP_IPC_LOCK)");
             mapping.lock().map_err(&failed)?;
             lobby.map_or(Ok(()), MmapRaw::lock).map_err(failed)?;
+        }
+        if residency.huge_pages == HugePages::Require {
+            let pages = self.pages().map_err(failed("asking for the ring's pages (/proc/self/smaps)"))?;
+            if let Some(reason) = pages.why_small {
+                return Err(OpenError::InvalidOption { option: "huge_pages", reason: reason.to_string() });
+            }
         }
         Ok(())
     }

@@ -3,8 +3,12 @@
 //! A named object is created whole or not at all. It is built without a name (`O_TMPFILE`), given all its memory
 //! (`fallocate`), initialised, and only then linked to its name; a process killed on the way leaves nothing.
 
+use super::huge::{self, SmallPages};
+use super::mapping::{Access, Mapping};
+use super::numa;
 use crate::error::OpenError;
 use crate::layout::{Header, LANES_AT, LOBBY_AT};
+use crate::member::{HugePages, Residency};
 use core::ptr::NonNull;
 use memmap2::{MmapOptions, MmapRaw};
 use ringshm_sync::crash;
@@ -157,15 +161,31 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Segment {
     file: Arc<OwnedFd>,
-    mapping: MmapRaw,
+    mapping: Mapping,
     /// The lobby once more, writable, where the mapping is not.
     lobby: Option<MmapRaw>,
     place: Option<Place>,
+    placing: Placing,
+}
+
+/// What is known of how a mapping came to its pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placing {
+    /// Whether this participant asked for huge ones.
+    pub(super) asked: HugePages,
+    /// Whether it made the object.
+    pub(super) made_here: bool,
+    /// Why there are none although it asked.
+    pub(super) refused: Option<SmallPages>,
 }
 
 impl Segment {
-    /// An object of `size` bytes, all of them there and zero, without a name.
-    pub(crate) fn unnamed(directory: &Directory, size: u64) -> Result<(Self, Option<String>), OpenError> {
+    /// An object of `size` bytes, all of them there and zero, without a name; its memory as `residency` has it.
+    pub(crate) fn unnamed(
+        directory: &Directory,
+        size: u64,
+        residency: Residency,
+    ) -> Result<(Self, Option<String>), OpenError> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let (file, temporary) = match open(directory.path(), flags | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) {
             Ok(file) => (file, None),
@@ -188,8 +208,8 @@ impl Segment {
             Self::forget_temporary(directory, temporary.as_deref());
             error
         };
-        allocate(&file, size, directory.free()?).map_err(remove_temporary)?;
-        let segment = Self::map(file, size, None).map_err(remove_temporary)?;
+        let free = directory.free().map_err(remove_temporary)?;
+        let segment = Self::furnish(file, size, free, residency).map_err(remove_temporary)?;
         Ok((segment, temporary))
     }
 
@@ -225,7 +245,7 @@ impl Segment {
     }
 
     /// Opens and maps a named object. Nothing of its content has been believed yet but its size.
-    pub(crate) fn open(directory: &Directory, name: &Name) -> Result<Self, OpenError> {
+    pub(crate) fn open(directory: &Directory, name: &Name, huge_pages: HugePages) -> Result<Self, OpenError> {
         let path = directory.path_of(name);
         // NONBLOCK: a FIFO of that name must not make us wait.
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -235,21 +255,38 @@ impl Segment {
             errno => refused(errno, &path),
         })?;
         let size = check_object(&file, &path)?;
-        Self::map(file, size, Some(Place { directory: directory.clone(), name: name.clone() }))
+        let place = Place { directory: directory.clone(), name: name.clone() };
+        Ok(Self { place: Some(place), ..Self::map(file, size, huge_pages)? })
     }
 
     /// A memfd of `size` bytes, all of them there and zero, that can neither shrink nor grow.
-    pub(crate) fn memfd(label: &str, size: u64) -> Result<Self, OpenError> {
+    pub(crate) fn memfd(label: &str, size: u64, residency: Residency) -> Result<Self, OpenError> {
         let file = memfd_create(label, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(os("creating anonymous shared memory (memfd_create)"))?;
-        allocate(&file, size, memory_free())?;
-        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+        let segment = Self::furnish(file, size, memory_free(), residency)?;
+        fcntl_add_seals(&*segment.file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(os("sealing anonymous shared memory"))?;
-        Self::map(file, size, None)
+        Ok(segment)
+    }
+
+    /// Gives a new object its memory, of which `free` bytes are there, and maps it.
+    fn furnish(file: OwnedFd, size: u64, mut free: u64, residency: Residency) -> Result<Self, OpenError> {
+        if let Some(node) = residency.numa_node {
+            // Before there is a page, because none is moved.
+            numa::bind(&file, size, node)?;
+            free = free.min(numa::free(node));
+        }
+        allocate(&file, size, free)?;
+        let mut segment = Self::map(file, size, residency.huge_pages)?;
+        segment.placing.made_here = true;
+        if let (HugePages::Try | HugePages::Require, Some(huge_page)) = (residency.huge_pages, huge::page_size()) {
+            segment.placing.refused = huge::collapse(&segment.mapping, huge_page).err();
+        }
+        Ok(segment)
     }
 
     /// Maps a memfd that came from elsewhere, through a file description of its own.
-    pub(crate) fn from_memfd(file: impl AsFd) -> Result<Self, OpenError> {
+    pub(crate) fn from_memfd(file: impl AsFd, huge_pages: HugePages) -> Result<Self, OpenError> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()));
         let seals = fcntl_get_seals(&file).map_err(|_| OpenError::Corrupt { field: "file type" })?;
         if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
@@ -257,25 +294,26 @@ impl Segment {
         }
         let file = open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| refused(errno, &path))?;
         let size = check_object(&file, &path)?;
-        Self::map(file, size, None)
+        Self::map(file, size, huge_pages)
     }
 
-    fn map(file: OwnedFd, size: u64, place: Option<Place>) -> Result<Self, OpenError> {
+    /// Maps an object: where huge pages fit, if they are asked for.
+    fn map(file: OwnedFd, size: u64, asked: HugePages) -> Result<Self, OpenError> {
         let len = usize::try_from(size).map_err(|_| OpenError::Corrupt { field: "object size" })?;
-        let mapping = MmapOptions::new()
-            .len(len)
-            .map_raw(&file)
+        let mapping = Mapping::new(&file, len, Access::Write, alignment(asked))
             .map_err(|source| OpenError::Os { step: "mapping the ring (mmap)", source })?;
-        Ok(Self { file: Arc::new(file), mapping, lobby: None, place })
+        let placing = Placing { asked, made_here: false, refused: None };
+        Ok(Self { file: Arc::new(file), mapping, lobby: None, place: None, placing })
     }
 
     /// The same object, mapped for a reader: nothing in it can be written but the lobby, of which it has a mapping of its own.
-    pub(crate) fn read_only(&self) -> Result<Self, OpenError> {
+    pub(crate) fn read_only(&self, asked: HugePages) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Os { step: "mapping the ring to read it (mmap)", source };
-        let mapping = MmapOptions::new().len(self.mapping.len()).map_raw_read_only(&*self.file).map_err(failed)?;
+        let mapping = Mapping::new(&self.file, self.mapping.len(), Access::Read, alignment(asked)).map_err(failed)?;
         let lobby = MmapOptions::new().offset(LOBBY_AT as u64).len(LANES_AT - LOBBY_AT).map_raw(&*self.file);
         let lobby = Some(lobby.map_err(failed)?);
-        Ok(Self { file: Arc::clone(&self.file), mapping, lobby, place: self.place.clone() })
+        let placing = Placing { asked, ..self.placing };
+        Ok(Self { file: Arc::clone(&self.file), mapping, lobby, place: self.place.clone(), placing })
     }
 
     /// Where the lobby is mapped to be written.
@@ -285,8 +323,12 @@ impl Segment {
     }
 
     /// The mapping of the object, and that of the lobby, if it has one of its own.
-    pub(super) fn mappings(&self) -> (&MmapRaw, Option<&MmapRaw>) {
+    pub(super) fn mappings(&self) -> (&Mapping, Option<&MmapRaw>) {
         (&self.mapping, self.lobby.as_ref())
+    }
+
+    pub(super) fn placing(&self) -> Placing {
+        self.placing
     }
 
     /// Takes back the temporary name of a new object that will not get its own.
@@ -301,7 +343,7 @@ impl Segment {
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
-        NonNull::new(self.mapping.as_mut_ptr()).unwrap_or(NonNull::dangling())
+        self.mapping.base()
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -354,6 +396,11 @@ impl Segment {
             _ => Ok(()),
         }
     }
+}
+
+/// What a mapping begins on a multiple of.
+fn alignment(asked: HugePages) -> Option<usize> {
+    if asked == HugePages::Never { None } else { huge::page_size() }
 }
 
 /// Checks what an open object is, before a byte of it is read. Returns its size.

@@ -56,7 +56,7 @@ impl Options {
     /// # Errors
     /// [`OpenError::NoSpace`], [`OpenError::Os`], [`OpenError::InvalidOption`].
     pub fn primitive_memfd<P: Primitive>(&self, label: &str, initial: &[u8]) -> Result<OwnedFd, OpenError> {
-        create_memfd(label, &self.wanted_primitive::<P>(initial)?)
+        create_memfd(label, &self.wanted_primitive::<P>(initial)?, self.behaviour.residency)
     }
 
     /// A primitive on the heap, with nobody in it.

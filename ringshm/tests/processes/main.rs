@@ -6,6 +6,7 @@ mod support;
 
 mod endings;
 mod liveness;
+mod placement;
 mod refusals;
 mod residency;
 mod silence;
@@ -18,6 +19,7 @@ fn child() {
     support::play(|words| {
         liveness::command(words)
             .or_else(|| refusals::command(words))
+            .or_else(|| placement::command(words))
             .or_else(|| residency::command(words))
             .or_else(|| silence::command(words))
             .or_else(|| storm::command(words))

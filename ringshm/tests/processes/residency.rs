@@ -21,15 +21,17 @@ pub(super) fn command(words: &[&str]) -> Option<String> {
 
 /// A mapping of a file in this process.
 #[derive(Debug, PartialEq, Eq)]
-struct Mapped {
-    bytes: u64,
+pub(super) struct Mapped {
+    pub(super) bytes: u64,
     /// Of these, entered in the page table.
-    entered: u64,
-    is_locked: bool,
+    pub(super) entered: u64,
+    /// Of these, by entries for huge pages.
+    pub(super) huge: u64,
+    pub(super) is_locked: bool,
 }
 
 /// The mapping of a ring in this process, as the kernel sees it: the first, if it has the lobby apart.
-fn mapping_of(ring: &Path) -> Mapped {
+pub(super) fn mapping_of(ring: &Path) -> Mapped {
     let maps = fs::read_to_string("/proc/self/smaps").expect("a /proc");
     // Not by its path: who made it had mapped it before it had one.
     let inode = fs::metadata(ring).expect("it is there").ino().to_string();
@@ -39,8 +41,9 @@ fn mapping_of(ring: &Path) -> Mapped {
         line.trim_start_matches(':').trim().to_owned()
     };
     let kilobytes = |text: String| 1024 * text.trim_end_matches(" kB").parse::<u64>().expect("a number");
-    let (bytes, entered, flags) = (kilobytes(field("Size")), kilobytes(field("Rss")), field("VmFlags"));
-    Mapped { bytes, entered, is_locked: flags.split(' ').any(|flag| flag == "lo") }
+    let (bytes, entered, huge) =
+        (kilobytes(field("Size")), kilobytes(field("Rss")), kilobytes(field("ShmemPmdMapped")));
+    Mapped { bytes, entered, huge, is_locked: field("VmFlags").split(' ').any(|flag| flag == "lo") }
 }
 
 fn asking<M: Message + ?Sized>(ring: Builder<M>, prefault: bool, lock: bool) -> Builder<M> {
@@ -78,7 +81,7 @@ fn the_pages_of_a_mapping_that_cannot_be_written_are_entered_too() {
     producer.detach();
     let _reader = ring().prefault().lock_memory().reader().expect("room for a mebibyte, and leave to lock it");
     let mapped = mapping_of(&path);
-    assert_eq!(mapped, Mapped { bytes: mapped.bytes, entered: mapped.bytes, is_locked: true });
+    assert_eq!(mapped, Mapped { bytes: mapped.bytes, entered: mapped.bytes, huge: 0, is_locked: true });
     ringshm::remove(&folder.directory(), NAME, false).expect("nobody is there who would be in the way");
 }
 
