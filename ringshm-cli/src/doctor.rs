@@ -5,8 +5,8 @@ use crate::print::{self, Format, Styled};
 use crate::size;
 use crate::view::{self, Entry};
 use anstyle::{AnsiColor, Style};
-use ringshm::Directory;
 use ringshm::asynchronous::{Choice, Mechanism};
+use ringshm::{Directory, HugePages, Pages, Resident as _};
 use rustix::fs::{Mode, OFlags, open, statfs, statvfs};
 use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier_query, sched_getaffinity};
@@ -64,6 +64,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<ExitCode, Failur
         unnamed_files(directory.path()),
         proc(),
         a_ring(directory),
+        huge_pages(directory),
         membarrier(),
         awaiting(),
         processors(),
@@ -190,6 +191,27 @@ fn a_ring(directory: &Directory) -> Check {
     match result {
         Ok(()) => Check::ok(NAME, "was created, carried a message and went away"),
         Err(error) => Check::fail(NAME, error.to_string(), "see above"),
+    }
+}
+
+/// A ring in huge pages, once: what the settings say matters less than what comes of asking.
+fn huge_pages(directory: &Directory) -> Check {
+    const NAME: &str = "huge pages";
+    let name = format!("doctor-huge-{}", std::process::id());
+    let builder = ringshm::spsc::<[u8]>(&name).directory(directory.path()).huge_pages(HugePages::Try);
+    let attempt = || -> Result<Pages, Box<dyn std::error::Error>> { Ok(builder.producer()?.pages()?) };
+    let result = attempt();
+    // A ring that was never received from stays.
+    let _ = ringshm::remove(directory, &name, true);
+    match result {
+        Ok(Pages { why_small: None, huge, bytes, .. }) => {
+            let (huge, bytes) = (size::bytes(huge), size::bytes(bytes));
+            Check::ok(NAME, format!("rings that ask for them get them: {huge} of {bytes}"))
+        }
+        Ok(Pages { why_small: Some(reason), .. }) => {
+            Check::warn(NAME, "rings that ask for them get small ones", reason.to_string())
+        }
+        Err(error) => Check::warn(NAME, format!("not tried: {error}"), "see above"),
     }
 }
 

@@ -202,9 +202,27 @@ fn doctor_finds_nothing_wrong_on_a_tmpfs_and_leaves_nothing() {
     }
     let (status, found) = check(&checks, "async");
     assert!(status == "ok" && (found.starts_with("io_uring: ") || found.starts_with("thread: ")), "{found}");
+    let (status, found) = check(&checks, "huge pages");
+    let is_known = match status {
+        "ok" => found.starts_with("rings that ask for them get them: "),
+        _ => found == "rings that ask for them get small ones" || found.starts_with("not tried: "),
+    };
+    assert!(is_known, "{found}");
     assert_eq!(place.leftovers(), [""; 0]);
     let table = place.run(&["doctor"]);
     assert!(text(&table.stdout).lines().any(|line| line.starts_with("ok    a ring")), "{}", text(&table.stdout));
+}
+
+#[test]
+fn doctor_says_why_there_are_no_huge_pages() {
+    let place = Place::new();
+    // A process takes it from who starts it. What other tests start meanwhile does without, too, and does not mind.
+    nix::sys::prctl::set_thp_disable(true).unwrap();
+    let (_, checks) = doctor(&place, &[]);
+    nix::sys::prctl::set_thp_disable(false).unwrap();
+    assert_eq!(check(&checks, "huge pages"), ("warn", "rings that ask for them get small ones"));
+    let row = checks.as_array().unwrap().iter().find(|check| check["name"] == "huge pages").unwrap();
+    assert!(row["next"].as_str().unwrap().contains("PR_SET_THP_DISABLE"), "{row}");
 }
 
 #[test]

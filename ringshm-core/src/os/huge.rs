@@ -38,7 +38,7 @@ pub enum SmallPages {
         /// The number of its error.
         errno: i32,
     },
-    /// The ring was there already, made without them.
+    /// The ring was there already, and was made without them; or this process may have none.
     MadeWithout,
     /// They were there, and the kernel has split them since.
     TakenBack,
@@ -55,8 +55,8 @@ impl fmt::Display for SmallPages {
                 "this kernel has no transparent huge pages (there is no /sys/kernel/mm/transparent_hugepage/hpage_pmd_size)",
             ),
             Self::Refused { errno: libc::EINVAL } => f.write_str(
-                "the kernel makes none here: it is older than Linux 6.1, or /sys/kernel/mm/transparent_hugepage/shmem_enabled says deny, or this process \
-                 has them disabled (PR_SET_THP_DISABLE)",
+                "the kernel makes none here: the ring is on no tmpfs, the kernel older than Linux 6.1, or \
+                 /sys/kernel/mm/transparent_hugepage/shmem_enabled says deny, or this process has them disabled (PR_SET_THP_DISABLE)",
             ),
             Self::Refused { errno: libc::ENOMEM } => f.write_str(
                 "no memory is free in one piece: make the ring earlier, or compact memory (echo 1 > /proc/sys/vm/compact_memory)",
@@ -65,7 +65,8 @@ impl fmt::Display for SmallPages {
                 write!(f, "the kernel refused to make them: {}", io::Error::from_raw_os_error(errno))
             }
             Self::MadeWithout => f.write_str(
-                "the ring was made without huge pages: whoever makes it has to ask for them, and get them",
+                "the ring was made without huge pages (whoever makes it has to ask for them, and get them), or this process has them disabled \
+                 (PR_SET_THP_DISABLE)",
             ),
             Self::TakenBack => f.write_str(
                 "the kernel has split huge pages since (to swap them out, for one): lock_memory keeps them from being swapped",
