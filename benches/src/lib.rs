@@ -5,6 +5,7 @@
 //! | [`plan`] | what one run measures, as data |
 //! | [`rivals`] | who is measured, as data |
 //! | [`stream`], [`crowd`], [`trip`], [`offered`], [`recovery`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, deaths, the hardware's limits |
+//! | [`tail`], [`setting`] | the one message in ten thousand, depending on what a real-time program asks of the machine |
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
 //! | [`stage`], [`control`], [`probe`] | one run: its pinned members, the page they share, how far apart their cores are |
 //! | [`processes`], [`quiet`] | a run from outside: its processes are started, awaited, and never survive; was anybody else busy? |
@@ -39,9 +40,11 @@ pub mod quiet;
 pub mod records;
 pub mod recovery;
 pub mod rivals;
+pub mod setting;
 pub mod stage;
 pub mod stream;
 pub mod suite;
 pub mod summary;
 pub mod table;
+pub mod tail;
 pub mod trip;

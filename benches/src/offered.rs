@@ -9,6 +9,7 @@ use crate::control::Control;
 use crate::message::{END, Message};
 use crate::plan::Reading;
 use crate::trip::{histogram, percentiles, record};
+use hdrhistogram::Histogram;
 
 /// The producer: it watches the clock, on its own core.
 pub fn produce<M: Message>(to: &mut impl Sender<M>, rate: f64, control: &Control) {
@@ -27,7 +28,19 @@ pub fn produce<M: Message>(to: &mut impl Sender<M>, rate: f64, control: &Control
 
 /// The consumer.
 pub fn consume<M: Message>(from: &mut impl Receiver<M>, seconds: f64, control: &Control) -> Reading {
-    let warm = from_nanoseconds((seconds * 1e9 / 5.0).min(20e6));
+    let (histogram, cpu) = times(from, (seconds * 1e9 / 5.0).min(20e6), seconds, control);
+    let spread = percentiles(&histogram);
+    Reading { time: spread.p50, spread: Some(spread), cpu: Some(cpu), ..Reading::default() }
+}
+
+/// The times of all messages after so many nanoseconds, and the share of a core that receiving them took.
+pub fn times<M: Message>(
+    from: &mut impl Receiver<M>,
+    warm: f64,
+    seconds: f64,
+    control: &Control,
+) -> (Histogram<u64>, f64) {
+    let warm = from_nanoseconds(warm);
     let length = from_nanoseconds(seconds * 1e9);
     let mut histogram = histogram();
     let (mut start, mut cpu) = (ticks() + warm, cpu_seconds());
@@ -57,6 +70,5 @@ pub fn consume<M: Message>(from: &mut impl Receiver<M>, seconds: f64, control: &
             control.stop();
         }
     }
-    let spread = percentiles(&histogram);
-    Reading { time: spread.p50, spread: Some(spread), cpu: Some(used), ..Reading::default() }
+    (histogram, used)
 }

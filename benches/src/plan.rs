@@ -1,5 +1,7 @@
 //! What one run measures, as data: it travels to the processes that play it as JSON.
 
+use crate::setting::Setting;
+use crate::tail::Counts;
 use serde::{Deserialize, Serialize};
 
 /// One run: who, what, how.
@@ -85,6 +87,13 @@ pub enum Test {
     Offered {
         /// Messages in a second.
         rate: f64,
+    },
+    /// As [`Offered`](Self::Offered), all rounds together, and down to one message in ten thousand.
+    Tail {
+        /// Messages in a second.
+        rate: f64,
+        /// What both sides ask of the machine.
+        setting: Setting,
     },
     /// Blocks copied into memory on one core and out of it on the other: nothing that copies is faster.
     Copy,
@@ -179,6 +188,9 @@ pub struct Reading {
     pub spread: Option<Percentiles>,
     /// The share of a core that the consumer used.
     pub cpu: Option<f64>,
+    /// All times, where those of several runs are added up.
+    #[serde(default)]
+    pub counts: Counts,
 }
 
 /// A distribution of times, in nanoseconds.

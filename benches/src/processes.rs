@@ -9,10 +9,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
 use std::ffi::OsString;
-use std::io::Read as _;
+use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// The hidden verb with which a process of a run is started: the same program again, whose `main` calls [`part`] first.
@@ -23,6 +24,8 @@ pub const VERB: &str = "play";
 pub struct Player {
     child: Child,
     pidfd: OwnedFd,
+    /// What it prints. Read while it runs: it may be more than a pipe holds, and it could not end.
+    printed: Option<JoinHandle<io::Result<String>>>,
     is_over: bool,
 }
 
@@ -42,7 +45,10 @@ impl Player {
             .context("starting a process of a run")?;
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { child, pidfd, is_over: false }),
+            Ok(pidfd) => {
+                let printed = child.stdout.take().map(|output| thread::spawn(|| io::read_to_string(output)));
+                Ok(Self { child, pidfd, printed, is_over: false })
+            }
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -61,14 +67,11 @@ impl Player {
     fn finish(mut self) -> Result<String> {
         let status = self.child.wait()?;
         self.is_over = true;
-        let mut printed = String::new();
-        if let Some(output) = &mut self.child.stdout {
-            output.read_to_string(&mut printed)?;
-        }
+        let printed = self.printed.take().map(|printed| printed.join().expect("it does not panic"));
         if !status.success() {
             bail!("a process of the run failed ({status})");
         }
-        Ok(printed)
+        Ok(printed.transpose()?.unwrap_or_default())
     }
 }
 

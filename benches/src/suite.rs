@@ -2,6 +2,8 @@
 
 use crate::plan::{Cargo, Crew, Plan, Test, Waiting};
 use crate::rivals::{self, Feat, Kind, Rival, Side};
+use crate::setting::Setting;
+use crate::tail;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -60,6 +62,8 @@ pub enum Topic {
     Alone,
     /// How fast is a bare copy through shared memory?
     Copy,
+    /// How late is the latest of ten thousand messages, depending on what is asked of the machine?
+    Tail,
 }
 
 impl core::fmt::Display for Title {
@@ -81,6 +85,7 @@ impl core::fmt::Display for Title {
             Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
             Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
+            Topic::Tail => write!(f, "tail, {whom}, {cargo}, {} messages a second", self.rate),
         }
     }
 }
@@ -194,6 +199,23 @@ pub fn short(capacity: usize, rounds: usize, time: Duration) -> Vec<Group> {
         plan.seconds = seconds;
     }
     groups
+}
+
+/// The longest and the shortest run of a [`tail`], in seconds: at least as long as a ring of the usual size takes to go round, if there is time.
+const TAIL_RUN: (f64, f64) = (1.0, 0.05);
+
+/// The group that compares tails of the latency under these settings, and so many rounds of it as fit into this time.
+#[must_use]
+pub fn tail(capacity: usize, settings: &[Setting], time: Duration) -> (Group, usize) {
+    let each = time.as_secs_f64() / settings.len() as f64;
+    // Three rounds at least, so that a change of the machine's state meets all.
+    let seconds = (each / 3.0 - OVERHEAD).clamp(TAIL_RUN.1, TAIL_RUN.0);
+    let suite = Suite { rivals: vec![], seconds, capacity };
+    let rate = tail::RATE;
+    let title = Title { rate, ..suite.title(Topic::Tail, Kind::Processes, Cargo::Messages(64)) };
+    let plan = |setting: &Setting| suite.plan("ringshm", Test::Tail { rate, setting: *setting }, &title, Waiting::Spin);
+    let plans = settings.iter().map(plan).collect();
+    (Group { plans, title }, ((each / (seconds + OVERHEAD)) as usize).max(1))
 }
 
 struct Suite {

@@ -4,6 +4,7 @@ use crate::plan::{Outcome, Percentiles, Plan, Reading, Test, Waiting};
 use crate::probe::{State, median};
 use crate::rivals::{self, Side};
 use crate::suite::{Group, Title};
+use crate::tail::Tail;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -45,6 +46,9 @@ pub struct Row {
     pub spread: Option<Percentiles>,
     /// The share of a core that the consumer used.
     pub cpu: Option<f64>,
+    /// The distribution of times in all rounds together, where that was the question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
 }
 
 /// [`Side`] as it is written.
@@ -127,6 +131,7 @@ fn row(plan: &Plan, runs: &[&Run]) -> Row {
         to: BTreeMap::new(),
         spread: typical.and_then(|run| run.outcome.reading.spread.clone()),
         cpu: (!cpu.is_empty()).then(|| median(&mut cpu)),
+        tail: Tail::of(runs.iter().map(|run| &run.outcome.reading.counts)),
     }
 }
 
@@ -135,6 +140,7 @@ fn name(plan: &Plan) -> String {
         (Test::Offered { .. }, Waiting::Spin) => format!("{}, spin", plan.rival),
         (Test::Offered { .. }, Waiting::Park) => format!("{}, park", plan.rival),
         (Test::Offered { .. }, Waiting::SpinThenPark) => format!("{}, spin then park", plan.rival),
+        (Test::Tail { setting, .. }, _) => setting.to_string(),
         (Test::Lossy, _) => match plan.crew.consumers - 1 {
             1 => format!("{}, 1 reader", plan.rival),
             readers => format!("{}, {readers} readers", plan.rival),

@@ -2,6 +2,8 @@
 //!
 //! `ringshm-benches` measures; here are the options, and the page around its table.
 
+mod tail;
+
 use crate::failure::Failure;
 use crate::print;
 use ringshm_benches::measurement::{Effort, Findings, Interrupted, measure};
@@ -18,15 +20,20 @@ It uses the first two processors that it may use. To choose two others: taskset 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// Measure the tail of the latency instead (p99.99, the longest), with and without what a real-time program asks of the machine: pages entered,
+    /// and locked, huge pages, SCHED_FIFO
+    #[arg(long)]
+    rt: bool,
     /// Measure everything so many times, and print the medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(conflicts_with = "rt")]
     rounds: u16,
-    /// Begin no more rounds after so many seconds; the first round is always finished
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    seconds: u64,
-    /// The capacity of the rings in messages, rounded up to a power of two
-    #[arg(long, value_name = "SLOTS", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
-    capacity: u32,
+    /// Begin no more rounds after so many seconds; the first round is always finished [default: 20; with --rt 60]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
+    /// The capacity of the rings in messages, rounded up to a power of two [default: 1024; with --rt 65536]
+    #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    capacity: Option<u32>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -44,10 +51,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         // Nobody is left to be told if this fails.
         let _ = writeln!(io::stderr(), "ringshm: this is a build without optimisation: its figures say nothing");
     }
-    let (rounds, time) = (usize::from(args.rounds), Duration::from_secs(args.seconds));
-    let groups = suite::short(args.capacity as usize, rounds, time);
+    if args.rt {
+        return tail::run(args, processors);
+    }
+    let (rounds, time) = (usize::from(args.rounds), Duration::from_secs(args.seconds.unwrap_or(SECONDS)));
+    let groups = suite::short(args.capacity.unwrap_or(CAPACITY) as usize, rounds, time);
     let effort = Effort { rounds, time, undisturbed: false };
-    let findings = measure(&groups, effort, |_| ()).map_err(|error| {
+    let findings = measured(&groups, effort)?;
+    if args.json { print::json(&findings.sections) } else { page(processors, &groups, &findings) }
+}
+
+/// Unless asked otherwise.
+const SECONDS: u64 = 20;
+const CAPACITY: u32 = 1024;
+
+/// What was measured, if anything was.
+fn measured(groups: &[Group], effort: Effort) -> Result<Findings, Failure> {
+    let findings = measure(groups, effort, |_| ()).map_err(|error| {
         if let Some(Interrupted(signal)) = error.downcast_ref() {
             // Everything is cleaned up: now the signal may have its way.
             let _ = signal_hook::low_level::emulate_default_handler(*signal);
@@ -57,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if findings.sections.is_empty() {
         return Err(Failure::new("nothing could be measured: every run failed, or its processors moved"));
     }
-    if args.json { print::json(&findings.sections) } else { page(processors, &groups, &findings) }
+    Ok(findings)
 }
 
 /// How many processors this process may use, if these are enough.
@@ -73,11 +93,8 @@ fn processors() -> Result<u32, Failure> {
 }
 
 fn page(processors: u32, groups: &[Group], findings: &Findings) -> Result<(), Failure> {
-    let uname = rustix::system::uname();
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let machine = model(&cpuinfo).map_or_else(|| uname.machine().to_string_lossy().into_owned(), str::to_owned);
     print::to_stdout(|out| {
-        writeln!(out, "{machine}; {processors} processors can be used; Linux {}", uname.release().to_string_lossy())?;
+        writeln!(out, "{}", machine(processors))?;
         writeln!(out, "{}", table::of(&findings.sections))?;
         for group in groups {
             if findings.sections.iter().all(|section| section.title != group.title) {
@@ -97,6 +114,14 @@ x rival: how many times as good as the better of pipe and socket. These sleep wh
 x limit: how many times as good as a bare copy (memcpy), a bare exchange of two cache lines, or a bare futex.
 
 The long form, with other libraries, more sizes, and plots: cargo xtask bench, in the sources of ringshm";
+
+/// What is measured on.
+fn machine(processors: u32) -> String {
+    let uname = rustix::system::uname();
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let machine = model(&cpuinfo).map_or_else(|| uname.machine().to_string_lossy().into_owned(), str::to_owned);
+    format!("{machine}; {processors} processors can be used; Linux {}", uname.release().to_string_lossy())
+}
 
 /// What /proc/cpuinfo calls the first processor. Not every architecture has it.
 fn model(cpuinfo: &str) -> Option<&str> {

@@ -234,7 +234,7 @@ impl Rival {
             Test::Recovery => self.recovery,
             // Who has both has the latter for this.
             Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
-            Test::Stream { .. } | Test::Offered { .. } | Test::Copy => self.cargo(plan.cargo),
+            Test::Stream { .. } | Test::Offered { .. } | Test::Tail { .. } | Test::Copy => self.cargo(plan.cargo),
         };
         play.with_context(|| format!("{} does not play {:?} with {}", self.name, plan.test, plan.cargo))
     }

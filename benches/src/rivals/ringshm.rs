@@ -5,8 +5,9 @@ use crate::channel::{
     Across, Link, Receiver, RecordReceiver, RecordSender, RecordsAcross, RecordsWithin, Sender, Within,
 };
 use crate::message::{Inspect, Message};
-use crate::plan::{Plan, Waiting};
+use crate::plan::{Plan, Test, Waiting};
 use crate::records::RecordCheck;
+use crate::setting::Setting;
 use anyhow::Result;
 use core::marker::PhantomData;
 use ringshm::{Builder, Consumer, Producer, RecordConsumer, RecordProducer, TryRecvError, TrySendError, Wait};
@@ -155,7 +156,20 @@ impl RecordReceiver for End<Vec<u8>, (RecordConsumer, Vec<u8>)> {
 }
 
 fn messages<M: Message>(plan: &Plan) -> Builder<M> {
-    ringshm::spsc::<M>("bench").capacity(plan.capacity as u64)
+    setting(plan).of(ringshm::spsc::<M>("bench").capacity(plan.capacity as u64))
+}
+
+/// A role of a ring of messages that is there.
+fn role<M: Message>(plan: &Plan, wait: Wait) -> Builder<M> {
+    setting(plan).of(ringshm::spsc::<M>("")).wait(wait)
+}
+
+/// What is asked of the machine: nothing, unless that is the question.
+fn setting(plan: &Plan) -> Setting {
+    match plan.test {
+        Test::Tail { setting, .. } => setting,
+        _ => Setting::default(),
+    }
 }
 
 fn records(plan: &Plan) -> Builder<[u8]> {
@@ -192,13 +206,12 @@ impl<S: Style> Across for Rings<S> {
         Ok(vec![messages::<M>(plan).memfd()?])
     }
 
-    fn sender<M: Message>(_plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
-        let ring = ringshm::spsc::<M>("").wait(Wait::Spin).producer_of(&link.files[0])?;
-        Ok(End::<S, _>::new(ring))
+    fn sender<M: Message>(plan: &Plan, link: &Link) -> Result<impl Sender<M>> {
+        Ok(End::<S, _>::new(role::<M>(plan, Wait::Spin).producer_of(&link.files[0])?))
     }
 
     fn receiver<M: Message>(plan: &Plan, link: &Link) -> Result<impl Receiver<M>> {
-        Ok(End::<S, _>::new(ringshm::spsc::<M>("").wait(wait(plan)).consumer_of(&link.files[0])?))
+        Ok(End::<S, _>::new(role::<M>(plan, wait(plan)).consumer_of(&link.files[0])?))
     }
 }
 
@@ -214,5 +227,36 @@ impl<S> RecordsAcross for Rings<S> {
     fn receiver(plan: &Plan, link: &Link) -> Result<impl RecordReceiver> {
         let from = ringshm::spsc::<[u8]>("").wait(wait(plan)).consumer_of(&link.files[0])?;
         Ok(End::new((from, Vec::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Line;
+    use crate::plan::{Cargo, Crew};
+    use ringshm::Resident as _;
+
+    #[test]
+    fn both_sides_ask_for_what_the_plan_says() {
+        let plan = |setting| Plan {
+            rival: "ringshm".to_owned(),
+            test: Test::Tail { rate: 1.0, setting },
+            cargo: Cargo::Messages(64),
+            crew: Crew::PAIR,
+            capacity: 1 << 14,
+            wait: Waiting::Spin,
+            seconds: 1.0,
+        };
+        for prefault in [false, true] {
+            let plan = plan(Setting { prefault, ..Setting::default() });
+            let ring = messages::<Line>(&plan).memfd().expect("room for a mebibyte");
+            let producer = role::<Line>(&plan, Wait::Spin).producer_of(&ring).expect("nobody has the role");
+            let consumer = role::<Line>(&plan, wait(&plan)).consumer_of(&ring).expect("nobody has the role");
+            for pages in [producer.pages(), consumer.pages()] {
+                let pages = pages.expect("a /proc");
+                assert_eq!(pages.entered == pages.bytes, prefault, "{pages:?}");
+            }
+        }
     }
 }

@@ -6,7 +6,8 @@ use crate::control::{Control, LARGEST_BLOCK};
 use crate::limits::{self, Bare, BareEnd};
 use crate::message::{Line, Lines4, Lines16, Message, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
-use crate::{offered, stream, trip};
+use crate::setting::Setting;
+use crate::{offered, stream, tail, trip};
 use anyhow::{Result, bail};
 
 /// Plays a run of messages between threads.
@@ -74,6 +75,15 @@ pub fn across<R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
             stage.consuming(0, |control| offered::consume(&mut from, stage.plan.seconds, control), Ok)
         }
     }
+    fn tail_of<M: Message, R: Across>(stage: &Stage, rate: f64, setting: Setting) -> Result<Option<Outcome>> {
+        if stage.role == Role::Producer {
+            let mut to = R::sender::<M>(&stage.plan, &stage.links[0])?;
+            stage.producing(0, |control| tail::produce(&mut to, rate, setting, control)).map(|()| None)
+        } else {
+            let mut from = R::receiver::<M>(&stage.plan, &stage.links[0])?;
+            stage.consuming(0, |control| tail::consume(&mut from, stage.plan.seconds, setting, control), Ok)
+        }
+    }
     fn seen_of<M: Message, R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
         if stage.role == Role::Producer {
             let mut to = R::sender::<M>(&stage.plan, &stage.links[0])?;
@@ -89,6 +99,7 @@ pub fn across<R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
         }
         Test::RoundTrip => by_size!(stage.plan, [8 is Word, 64 is Line], M, trip_of::<M, R>(stage)),
         Test::Offered { rate } => by_size!(stage.plan, [8 is Word, 64 is Line], M, offered_of::<M, R>(stage, rate)),
+        Test::Tail { rate, setting } => by_size!(stage.plan, [64 is Line], M, tail_of::<M, R>(stage, rate, setting)),
         Test::Seen => by_size!(stage.plan, [8 is Word, 64 is Line], M, seen_of::<M, R>(stage)),
         other => bail!("no {other:?} between two"),
     }

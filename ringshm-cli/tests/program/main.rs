@@ -7,5 +7,6 @@ mod kills;
 mod kinds;
 mod looking;
 mod place;
+mod tail;
 mod transfer;
 mod watching;
