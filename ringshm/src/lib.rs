@@ -107,3 +107,8 @@ pub use waitset::{Interest, Key, Notifier, Ready, Token, WaitSet};
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// That of the page for real-time users.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/real-time.md")]
+struct RealTime;
