@@ -8,8 +8,7 @@ use crate::layout::MAX_LANES;
 use crate::member::Behaviour;
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
-use crate::os::segment::memory_free;
-use crate::os::{Directory, Name};
+use crate::os::{Directory, Name, memory_free};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 

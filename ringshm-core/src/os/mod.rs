@@ -1,6 +1,7 @@
 //! What only the kernel can do: shared objects and their names, mappings, locks that die with their holder, and noticing a
 //! fork. System calls are made here and nowhere else in this crate.
 
+mod directory;
 pub(crate) mod fork;
 mod huge;
 pub(crate) mod leftover;
@@ -11,9 +12,10 @@ mod pages;
 mod residency;
 pub(crate) mod segment;
 
+pub(crate) use directory::memory_free;
+pub use directory::{Directory, Name};
 pub use huge::SmallPages;
 pub use pages::{Pages, Resident};
-pub use segment::{Directory, Name};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -7,8 +7,7 @@ use crate::layout::MAX_LANES;
 use crate::memory::Memory;
 use crate::message::Joined;
 use crate::open::Options;
-use crate::os::Name;
-use crate::os::segment::memory_free;
+use crate::os::{Name, memory_free};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
