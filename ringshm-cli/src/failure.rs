@@ -37,10 +37,24 @@ impl Failure {
         Self::new(format!("{step}: {error}"))
     }
 
+    /// The same, of the ring called `name`.
+    pub(crate) fn of(self, name: &str) -> Self {
+        Self { message: format!("{name}: {}", self.message), ..self }
+    }
+
+    /// The worse of two: that a producer died is less than an error.
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        if other.code == PRODUCER_DIED { self } else { other }
+    }
+
     /// Tells standard error.
     pub(crate) fn report(&self) -> ExitCode {
         // Nobody is left to be told if this fails.
         let _ = writeln!(std::io::stderr(), "ringshm: {}", self.message);
+        self.code()
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 }

@@ -120,6 +120,20 @@ impl Framing {
             Self::Raw(_) => stream.extend_from_slice(record),
         }
     }
+
+    /// Appends a record to a stream, marked: a line begins with `tag` and a tab; before a length and its record, `tag` is a record of its
+    /// own. Bytes without boundaries have no place for it.
+    pub(crate) fn join_tagged(self, tag: &str, record: &[u8], stream: &mut Vec<u8>) {
+        match self {
+            Self::Lines => {
+                stream.extend_from_slice(tag.as_bytes());
+                stream.push(b'\t');
+            }
+            Self::Len32 => self.join(tag.as_bytes(), stream),
+            Self::Raw(_) => {}
+        }
+        self.join(record, stream);
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | `send`, `recv`, `ls`, `info`, `stat`, `top`, `gc`, `rm`, `doctor`, `demo`, `bench` | one command each |
 //! | `ring` | the choice of a ring for `send` and `recv` |
 //! | `sink`, `source` | all rings behind one face, to send into and to receive from |
+//! | `channels` | the rings of one `recv`: joining, and waiting for all at once |
 //! | `framing` | how records lie in a byte stream |
 //! | `input` | a byte stream that is cut into records without copying |
 //! | `view`, `lane` | what is shown of a ring, and of those who take part in it, as text and as JSON |
@@ -15,6 +16,7 @@
 //! | `failure` | why a command fails, and its exit code |
 
 mod bench;
+mod channels;
 mod demo;
 mod doctor;
 mod every;
@@ -100,7 +102,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Demo(args) => demo::run(&directory, &args),
         Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Send(args) => send::run(&directory, &args).map(|()| ExitCode::SUCCESS),
-        Command::Recv(args) => recv::run(&directory, &args).map(|()| ExitCode::SUCCESS),
+        Command::Recv(args) => recv::run(&directory, &args),
         Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Top(args) => top::run(&directory, &args).map(|()| ExitCode::SUCCESS),

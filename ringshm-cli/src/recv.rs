@@ -4,51 +4,65 @@
 //! one of an MPMC ring, gets what this one had in its hands. Of a broadcast ring each reader has its own copy, and a killed one
 //! begins anew. It always leaves as one that may come back (`detach`): a sender never fails because a receiver went away.
 
+use crate::channels::{Channels, IDLE};
 use crate::failure::Failure;
 use crate::framing::{Framing, FramingArgs};
 use crate::ring::{Kind, RingArgs};
 use crate::send::summary;
 use crate::size;
-use crate::source::{Ending, Outlet, Register, Source, Step, Tally, Value, WRITE, Worker, subscribe};
+use crate::source::{Ending, Outlet, Step, Tally, WRITE};
 use clap::ValueEnum;
+use ringshm::Directory;
 use ringshm::broadcast::Start;
-use ringshm::{Directory, OnDeath};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 const AFTER_HELP: &str = "\
-With --ring mpmc each record is released when it was written; if this process is killed before, another receiver gets it again, and
+With --ring mpmc each record is released when it was written; if this process is killed before, another receiver gets it again, and \
 says so at its end.
 
 With --ring broadcast the sender waits for every receiver, unless it is --lossy: then it says at its end how many records it missed.
 
-With --ring latest the newest record is written, as soon as there is one, and that is all; with --count N or --follow, each newer one
-that is there when it looks.";
+With --ring latest the newest record is written, as soon as there is one, and that is all; with --count N or --follow, each newer one \
+that is there when it looks.
+
+Several rings, of any kinds:
+  ringshm recv --tag prices mpmc:jobs latest:status
+Each ring's records come in the order in which the ring gives them, and each in one piece; rings that have something take turns of \
+about 256 KiB. Each ring is over as it would be alone, and the command ends when all are. If a producer died, or something is wrong with \
+a ring, standard error says so at once, with the ring's name; the others go on, and the exit code at the end is 3, or 1. If one of \
+the rings cannot be joined at the beginning, nothing is received from any. Options that belong to one kind of ring are for all rings of that \
+kind. With --wait spin, one thread looks at all rings in turn; with --wait park, it sleeps until one of them wakes it.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The ring; it is created if there is none
-    name: String,
+    /// The rings, each created if there is none: NAME, or KIND:NAME, such as mpmc:jobs, if it is not what --ring says
+    #[arg(required = true, value_name = "RING")]
+    pub(crate) channels: Vec<String>,
     #[command(flatten)]
-    ring: RingArgs,
+    pub(crate) ring: RingArgs,
     #[command(flatten)]
     framing: FramingArgs,
-    /// Stop after N records and leave the others to a later recv
+    /// Begin each line with the name of its ring and a tab; with --len32, write the name as a record of its own before each record
+    #[arg(long, conflicts_with = "raw")]
+    tag: bool,
+    /// Stop after N records, of all rings together, and leave the others to a later recv
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
+    pub(crate) count: Option<u64>,
     /// If the producer dies, wait for the next one; end when a producer closes the ring
     #[arg(long)]
-    follow: bool,
+    pub(crate) follow: bool,
     /// With --ring broadcast: where to begin [default: oldest]
     #[arg(long, value_name = "WHERE")]
-    from: Option<From>,
+    pub(crate) from: Option<From>,
     /// With --ring broadcast: let the sender overwrite what this receiver is too slow for
     #[arg(long)]
-    lossy: bool,
+    pub(crate) lossy: bool,
     /// Print a summary to standard error at the end
     #[arg(long)]
     stats: bool,
@@ -56,128 +70,195 @@ pub(crate) struct Args {
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum From {
+pub(crate) enum From {
     /// At the oldest record that is still there
     Oldest,
     /// At the next one to be sent
     Newest,
 }
 
-impl Args {
-    fn source(&self, directory: &Directory) -> Result<Box<dyn Source>, Failure> {
-        self.ring.check()?;
-        self.ring.refuse(self.from.is_some(), "--from", &[Kind::Broadcast])?;
-        self.ring.refuse(self.lossy, "--lossy", &[Kind::Broadcast])?;
-        let on_death = if self.follow { OnDeath::AwaitSuccessor } else { OnDeath::Disconnect };
-        let name = self.name.as_str();
-        Ok(match self.ring.kind {
-            Kind::Spsc => Box::new(self.ring.describe(ringshm::spsc::<[u8]>(name), directory, on_death).consumer()?),
-            Kind::Mpmc => Box::new(Worker::join(self.ring.mpmc(name, directory, on_death), directory, name)?),
-            Kind::Broadcast => {
-                let builder = self.ring.describe(ringshm::broadcast::<[u8]>(name), directory, on_death);
-                let start = match self.from {
-                    None | Some(From::Oldest) => Start::Oldest,
-                    Some(From::Newest) => Start::Newest,
-                };
-                subscribe(builder, start, self.lossy)?
-            }
-            Kind::Latest => {
-                let builder = self.ring.describe(ringshm::latest::<Value>(name), directory, on_death);
-                Box::new(Register::join(builder, self.wanted() > 1)?)
-            }
-        })
-    }
-
-    /// How many records to receive.
-    fn wanted(&self) -> u64 {
-        let all = if self.ring.kind == Kind::Latest && !self.follow { 1 } else { u64::MAX };
-        self.count.unwrap_or(all)
+impl std::convert::From<From> for Start {
+    fn from(from: From) -> Self {
+        match from {
+            From::Oldest => Self::Oldest,
+            From::Newest => Self::Newest,
+        }
     }
 }
 
-pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(directory: &Directory, args: &Args) -> Result<ExitCode, Failure> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = stdout.map_err(|error| Failure::at("opening standard output", error))?;
     let mut receiving = Receiving {
-        source: args.source(directory)?,
+        channels: Channels::join(args, directory)?,
+        directory,
+        are_several: args.channels.len() > 1,
+        over: Vec::new(),
+        worst: None,
         stdout: File::from(stdout),
         framing: args.framing.joining(),
-        wanted: args.wanted(),
+        is_tagged: args.tag,
+        left: args.count.unwrap_or(u64::MAX),
         buffer: Vec::with_capacity(2 * WRITE),
-        tally: Tally::default(),
     };
     let begun = Instant::now();
     let result = receiving.everything();
-    let Receiving { source, tally, .. } = receiving;
-    source.leave();
-    if args.ring.kind != Kind::Latest {
-        tell(tally);
+    while !receiving.channels.open.is_empty() {
+        receiving.leave(0);
     }
     if args.stats && result.is_ok() {
-        summary("received", tally.records, tally.bytes, begun);
+        receiving.summary(begun);
     }
-    result
+    result.map(|()| receiving.worst.map_or(ExitCode::SUCCESS, |failure| failure.code()))
 }
 
 /// Says what was not as it should be.
-fn tell(tally: Tally) {
+fn tell(name: Option<&str>, tally: Tally) {
     let mut stderr = io::stderr();
+    let of = name.map_or_else(String::new, |name| format!("{name}: "));
     // Nobody is left to be told if this fails.
     if tally.missed > 0 {
         let missed = size::grouped(tally.missed);
-        let _ = writeln!(stderr, "ringshm: {missed} records were overwritten before they were received");
+        let _ = writeln!(stderr, "ringshm: {of}{missed} records were overwritten before they were received");
     }
     if tally.redelivered > 0 {
         let redelivered = size::grouped(tally.redelivered);
         let _ = writeln!(
             stderr,
-            "ringshm: {redelivered} records were redelivered: a receiver that died may have written them, too"
+            "ringshm: {of}{redelivered} records were redelivered: a receiver that died may have written them, too"
         );
     }
 }
 
-struct Receiving {
-    source: Box<dyn Source>,
+/// The most records of one turn: for rings of tiny ones.
+const TURN: u64 = 1 << 16;
+
+struct Receiving<'a> {
+    channels: Channels,
+    directory: &'a Directory,
+    are_several: bool,
+    /// What came from those that are over.
+    over: Vec<(String, Tally)>,
+    /// What one of several rings ended with.
+    worst: Option<Failure>,
     stdout: File,
     framing: Framing,
-    /// How many records to receive.
-    wanted: u64,
+    is_tagged: bool,
+    /// How many records to receive yet.
+    left: u64,
     buffer: Vec<u8>,
-    tally: Tally,
 }
 
-impl Receiving {
+/// What a turn of a ring means for the others.
+enum Next {
+    GoOn,
+    /// The ring is over.
+    Over,
+    /// Everything is: standard output takes no more.
+    End(Result<(), Failure>),
+}
+
+impl Receiving<'_> {
     fn everything(&mut self) -> Result<(), Failure> {
-        while self.tally.records < self.wanted {
-            match self.batch()? {
-                Step::Written => {}
-                Step::NobodyReads => return Ok(()),
-                Step::Idle if has_hung_up(&self.stdout) => return Ok(()),
-                Step::Idle => {}
-                Step::Disconnected => match self.source.ending() {
-                    Ending::Open => {}
-                    Ending::Closed => return Ok(()),
-                    Ending::Died { pid } => return Err(self.producer_died(pid)),
-                },
+        while self.left > 0 && !self.channels.open.is_empty() {
+            let is_alone = self.channels.open.len() == 1;
+            let ready = if is_alone {
+                None
+            } else {
+                let ready = self.channels.wait().map_err(|error| Failure::at("waiting for several rings", error))?;
+                if ready.is_empty() && has_hung_up(&self.stdout) {
+                    return Ok(());
+                }
+                Some(ready)
+            };
+            let patience = if is_alone { IDLE } else { Duration::ZERO };
+            let mut index = 0;
+            while self.left > 0 && index < self.channels.open.len() {
+                let token = self.channels.open[index].held.token();
+                if ready.as_ref().is_some_and(|ready| !ready.contains(token)) {
+                    index += 1;
+                    continue;
+                }
+                match self.turn(index, patience) {
+                    Ok(Next::GoOn) => index += 1,
+                    Ok(Next::Over) => self.leave(index),
+                    Ok(Next::End(result)) => return result,
+                    Err(failure) if self.are_several => {
+                        let name = self.channels.open[index].place.name.clone();
+                        self.leave(index);
+                        self.end_with(failure.of(&name));
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
         }
         Ok(())
     }
 
-    fn batch(&mut self) -> Result<Step, Failure> {
-        let Self { source, stdout, framing, buffer, tally, wanted } = self;
+    /// Receives from one of the rings what there is, and waits so long for it. Fails if something is wrong with the ring, or its producer died.
+    fn turn(&mut self, index: usize, patience: Duration) -> Result<Next, Failure> {
+        let Self { channels, directory, stdout, framing, is_tagged, left, buffer, .. } = self;
+        let channel = &mut channels.open[index];
         buffer.clear();
-        let mut outlet = Outlet { framing: *framing, buffer, write: &mut |bytes| write_all(stdout, bytes) };
-        source.batch(*wanted - tally.records, &mut outlet, tally)
+        let tag = is_tagged.then_some(channel.place.name.as_str());
+        let mut outlet = Outlet { framing: *framing, tag, buffer, write: &mut |bytes| write_all(stdout, bytes) };
+        let source = channel.held.source(&mut channels.set);
+        let before = channel.tally.records;
+        let most = (*left).min(channel.most - before).min(TURN);
+        let step = source.batch(most, patience, &mut outlet, &mut channel.tally);
+        let records = channel.tally.records;
+        *left -= records - before;
+        Ok(match step? {
+            Step::Written if records == channel.most => Next::Over,
+            Step::Written => Next::GoOn,
+            Step::NobodyReads => Next::End(Ok(())),
+            Step::Unwritable(error) => Next::End(Err(Failure::at("writing to standard output", error))),
+            Step::Idle if has_hung_up(stdout) => Next::End(Ok(())),
+            Step::Idle => Next::GoOn,
+            Step::Disconnected => match source.ending(directory, &channel.place.name) {
+                Ending::Open => Next::GoOn,
+                Ending::Closed => Next::Over,
+                Ending::Died { pid } => return Err(producer_died(pid, source.passed().unwrap_or(records))),
+            },
+        })
     }
 
-    fn producer_died(&self, pid: u32) -> Failure {
-        let records = self.source.passed().unwrap_or(self.tally.records);
-        Failure::producer_died(format!(
-            "the producer, process {pid}, died without closing the ring, after {records} records; all of them were \
-             received (use --follow to wait for the next producer)"
-        ))
+    /// Leaves a ring, and says what was not as it should be.
+    fn leave(&mut self, index: usize) {
+        let channel = self.channels.leave(index);
+        if channel.place.kind != Kind::Latest {
+            tell(self.are_several.then_some(&channel.place.name), channel.tally);
+        }
+        self.over.push((channel.place.name, channel.tally));
     }
+
+    /// Says what one of several rings ended with.
+    fn end_with(&mut self, failure: Failure) {
+        failure.report();
+        self.worst = Some(match self.worst.take() {
+            Some(worst) => worst.or_worse(failure),
+            None => failure,
+        });
+    }
+
+    fn summary(&self, begun: Instant) {
+        let mut all = Tally::default();
+        for (name, tally) in &self.over {
+            all.records += tally.records;
+            all.bytes += tally.bytes;
+            if self.are_several {
+                summary(&format!("{name}: received"), tally.records, tally.bytes, begun);
+            }
+        }
+        summary("received", all.records, all.bytes, begun);
+    }
+}
+
+fn producer_died(pid: u32, records: u64) -> Failure {
+    Failure::producer_died(format!(
+        "the producer, process {pid}, died without closing the ring, after {records} records; all of them were \
+         received (use --follow to wait for the next producer)"
+    ))
 }
 
 fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {

@@ -64,32 +64,38 @@ pub(crate) struct RingArgs {
 }
 
 impl RingArgs {
-    /// Refuses what does not go with the ring.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.refuse(self.max_message.is_some(), "--max-message", &[Kind::Mpmc])?;
-        self.refuse(self.at_most_once, "--at-most-once", &[Kind::Mpmc])?;
-        self.refuse(self.capacity.is_some(), "--capacity", &[Kind::Spsc, Kind::Mpmc, Kind::Broadcast])
+    /// Refuses what goes with none of the rings.
+    pub(crate) fn check(&self, rings: &[Kind]) -> Result<(), Failure> {
+        refuse(self.max_message.is_some(), "--max-message", &[Kind::Mpmc], rings)?;
+        refuse(self.at_most_once, "--at-most-once", &[Kind::Mpmc], rings)?;
+        refuse(self.capacity.is_some(), "--capacity", &WITH_CAPACITY, rings)?;
+        let counted_by = |in_records: bool| {
+            rings.iter().any(|kind| WITH_CAPACITY.contains(kind) && (*kind == Kind::Mpmc) == in_records)
+        };
+        if self.capacity.is_some() && counted_by(true) && counted_by(false) {
+            return Err(Failure::usage(
+                "--capacity is in records with --ring mpmc and in bytes otherwise: leave it out, the side that creates a ring \
+                 can give it, too",
+            ));
+        }
+        Ok(())
     }
 
-    /// Refuses an option that is given and goes with none but these rings.
-    pub(crate) fn refuse(&self, is_given: bool, option: &str, with: &[Kind]) -> Result<(), Failure> {
-        if !is_given || with.contains(&self.kind) {
-            return Ok(());
-        }
-        let word = |kind: &Kind| kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let with: Vec<String> = with.iter().map(word).collect();
-        Err(Failure::usage(format!("{option} needs --ring {}", with.join(", or --ring "))))
+    /// What blocking calls do.
+    pub(crate) fn strategy(&self) -> Wait {
+        WaitArg::strategy(self.wait)
     }
 
     /// What all rings' builders are told.
     pub(crate) fn describe<M: Message + ?Sized>(
         &self,
+        kind: Kind,
         builder: Builder<M>,
         directory: &Directory,
         on_death: OnDeath,
     ) -> Builder<M> {
-        let builder = builder.directory(directory.path()).wait(WaitArg::strategy(self.wait)).on_death(on_death);
-        match self.capacity {
+        let builder = builder.directory(directory.path()).wait(self.strategy()).on_death(on_death);
+        match self.capacity.filter(|_| WITH_CAPACITY.contains(&kind)) {
             Some(capacity) => builder.capacity(capacity),
             None => builder,
         }
@@ -97,10 +103,23 @@ impl RingArgs {
 
     /// An MPMC ring's.
     pub(crate) fn mpmc(&self, name: &str, directory: &Directory, on_death: OnDeath) -> Builder<Mpmc<[u8]>> {
-        let mut builder = self.describe(ringshm::mpmc::<[u8]>(name), directory, on_death);
+        let mut builder = self.describe(Kind::Mpmc, ringshm::mpmc::<[u8]>(name), directory, on_death);
         if let Some(bytes) = self.max_message {
             builder = builder.max_message(bytes);
         }
         if self.at_most_once { builder.at_most_once() } else { builder }
     }
+}
+
+/// The rings that have a choice of capacity.
+const WITH_CAPACITY: [Kind; 3] = [Kind::Spsc, Kind::Mpmc, Kind::Broadcast];
+
+/// Refuses an option that is given and goes with none of these `rings`, but `with` others.
+pub(crate) fn refuse(is_given: bool, option: &str, with: &[Kind], rings: &[Kind]) -> Result<(), Failure> {
+    if !is_given || rings.iter().any(|kind| with.contains(kind)) {
+        return Ok(());
+    }
+    let word = |kind: &Kind| kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    let with: Vec<String> = with.iter().map(word).collect();
+    Err(Failure::usage(format!("{option} needs --ring {}", with.join(", or --ring "))))
 }

@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::framing::{Cut, Framing, FramingArgs};
 use crate::input::Input;
-use crate::ring::{Kind, RingArgs};
+use crate::ring::{Kind, RingArgs, refuse};
 use crate::sink::Sink;
 use crate::size;
 use crate::source::Value;
@@ -47,22 +47,25 @@ pub(crate) struct Args {
 
 impl Args {
     fn sink(&self, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {
-        self.ring.check()?;
-        self.ring.refuse(self.resume, "--resume", &[Kind::Spsc, Kind::Broadcast])?;
-        self.ring.refuse(self.evict_after.is_some(), "--evict-after", &[Kind::Broadcast])?;
+        let kind = self.ring.kind;
+        self.ring.check(&[kind])?;
+        refuse(self.resume, "--resume", &[Kind::Spsc, Kind::Broadcast], &[kind])?;
+        refuse(self.evict_after.is_some(), "--evict-after", &[Kind::Broadcast], &[kind])?;
         let (name, on_death) = (self.name.as_str(), OnDeath::AwaitSuccessor);
-        Ok(match self.ring.kind {
-            Kind::Spsc => Box::new(self.ring.describe(ringshm::spsc::<[u8]>(name), directory, on_death).producer()?),
+        Ok(match kind {
+            Kind::Spsc => {
+                Box::new(self.ring.describe(kind, ringshm::spsc::<[u8]>(name), directory, on_death).producer()?)
+            }
             Kind::Mpmc => Box::new(self.ring.mpmc(name, directory, on_death).producer()?),
             Kind::Broadcast => {
-                let builder = self.ring.describe(ringshm::broadcast::<[u8]>(name), directory, on_death);
+                let builder = self.ring.describe(kind, ringshm::broadcast::<[u8]>(name), directory, on_death);
                 let policy = self.evict_after.map_or(OnSlowReader::Wait, |after| OnSlowReader::Evict { after });
                 let mut producer = builder.on_slow_reader(policy).producer()?;
                 producer.on_eviction(tell);
                 Box::new(producer)
             }
             Kind::Latest => {
-                Box::new(self.ring.describe(ringshm::latest::<Value>(name), directory, on_death).producer()?)
+                Box::new(self.ring.describe(kind, ringshm::latest::<Value>(name), directory, on_death).producer()?)
             }
         })
     }

@@ -2,18 +2,15 @@
 
 use crate::failure::Failure;
 use crate::framing::Framing;
-use ringshm::broadcast::{Broadcast, RecordConsumer as LosslessReader, RecordReader as LossyReader, Start};
-use ringshm::latest::{Latest, Reader as LatestReader};
-use ringshm::mpmc::{ByteConsumer, Mpmc};
-use ringshm::{Builder, Directory, Peer, RecordConsumer, RecvTimeoutError, Role, TryRecvError};
+use ringshm::broadcast::{RecordConsumer as LosslessReader, RecordReader as LossyReader};
+use ringshm::latest::Reader as LatestReader;
+use ringshm::mpmc::ByteConsumer;
+use ringshm::{Directory, Peer, RecordConsumer, RecvTimeoutError, Role, TryRecvError};
 use std::io;
 use std::time::Duration;
 
 /// Bytes that are written at once, as soon as so many are there; less if the ring has no more.
 pub(crate) const WRITE: usize = 256 << 10;
-
-/// How long to wait for something, before somebody asks whether standard output still has a reader.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// What was received, and what was not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +26,10 @@ pub(crate) struct Tally {
 /// What became of one batch.
 pub(crate) enum Step {
     Written,
+    /// Standard output has no reader any more. What was not written is still in the ring, if the ring keeps it for somebody.
     NobodyReads,
+    /// It could not be written, for another reason.
+    Unwritable(io::Error),
     /// Nothing came for a while.
     Idle,
     /// The producers have closed the ring or died, and everything was received.
@@ -50,38 +50,48 @@ pub(crate) enum Ending {
 /// Where a batch goes.
 pub(crate) struct Outlet<'a> {
     pub(crate) framing: Framing,
+    /// What each record is marked with.
+    pub(crate) tag: Option<&'a str>,
     pub(crate) buffer: &'a mut Vec<u8>,
     pub(crate) write: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
 }
 
 impl Outlet<'_> {
     fn put(&mut self, record: &[u8]) {
-        self.framing.join(record, self.buffer);
+        match self.tag {
+            Some(tag) => self.framing.join_tagged(tag, record, self.buffer),
+            None => self.framing.join(record, self.buffer),
+        }
     }
 
-    /// Whether what was put was written. What was not must not be released.
-    fn flush(&mut self) -> Result<bool, Failure> {
-        match (self.write)(self.buffer) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-            Err(error) => Err(Failure::at("writing to standard output", error)),
-        }
+    /// Writes what was put. If that fails, what was put must not be released.
+    fn flush(&mut self) -> Result<(), Step> {
+        (self.write)(self.buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Step::NobodyReads,
+            _ => Step::Unwritable(error),
+        })
     }
 }
 
 /// A ring to receive from.
 pub(crate) trait Source {
-    /// Waits for something, and writes what there is, up to about [`WRITE`] bytes and at most `most` records.
-    fn batch(&mut self, most: u64, outlet: &mut Outlet<'_>, tally: &mut Tally) -> Result<Step, Failure>;
+    /// Waits `patience` long for something, and writes what there is, up to about [`WRITE`] bytes and at most `most` records.
+    fn batch(
+        &mut self,
+        most: u64,
+        patience: Duration,
+        outlet: &mut Outlet<'_>,
+        tally: &mut Tally,
+    ) -> Result<Step, Failure>;
 
-    /// After `Disconnected`.
-    fn ending(&self) -> Ending;
+    /// After `Disconnected`, of the ring called `name`.
+    fn ending(&self, directory: &Directory, name: &str) -> Ending;
 
     /// Records of the stream that this receiver has passed, also those that others received, if it is one stream.
     fn passed(&self) -> Option<u64>;
 
     /// Leaves as one that may come back: a sender never fails because a receiver went away.
-    fn leave(self: Box<Self>);
+    fn leave(self);
 }
 
 fn ending_of(peer: Peer, is_empty: bool) -> Ending {
@@ -99,8 +109,14 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 }
 
 impl Source for RecordConsumer {
-    fn batch(&mut self, most: u64, outlet: &mut Outlet<'_>, tally: &mut Tally) -> Result<Step, Failure> {
-        let mut drain = match self.drain_timeout(IDLE) {
+    fn batch(
+        &mut self,
+        most: u64,
+        patience: Duration,
+        outlet: &mut Outlet<'_>,
+        tally: &mut Tally,
+    ) -> Result<Step, Failure> {
+        let mut drain = match self.drain_timeout(patience) {
             Ok(drain) => drain,
             Err(RecvTimeoutError::Timeout) => return Ok(Step::Idle),
             Err(RecvTimeoutError::Disconnected) => return Ok(Step::Disconnected),
@@ -121,21 +137,17 @@ impl Source for RecordConsumer {
                 }
             }
         }
-        match outlet.flush() {
-            Ok(true) => {
-                tally.records += drain.taken();
-                tally.bytes += bytes;
-                drop(drain);
-                damage.map(|()| Step::Written)
-            }
-            unwritten => {
-                drain.keep();
-                unwritten.map(|_| Step::NobodyReads)
-            }
+        if let Err(unwritten) = outlet.flush() {
+            drain.keep();
+            return Ok(unwritten);
         }
+        tally.records += drain.taken();
+        tally.bytes += bytes;
+        drop(drain);
+        damage.map(|()| Step::Written)
     }
 
-    fn ending(&self) -> Ending {
+    fn ending(&self, _directory: &Directory, _name: &str) -> Ending {
         ending_of(self.peer(), self.is_empty())
     }
 
@@ -143,54 +155,46 @@ impl Source for RecordConsumer {
         Some(self.received())
     }
 
-    fn leave(self: Box<Self>) {
+    fn leave(self) {
         self.detach();
     }
 }
 
 /// One of many consumers of an MPMC ring.
-pub(crate) struct Worker {
-    consumer: ByteConsumer,
-    directory: Directory,
-    name: String,
-}
-
-impl Worker {
-    pub(crate) fn join(builder: Builder<Mpmc<[u8]>>, directory: &Directory, name: &str) -> Result<Self, Failure> {
-        Ok(Self { consumer: builder.consumer()?, directory: directory.clone(), name: name.to_owned() })
-    }
-}
-
-impl Source for Worker {
+impl Source for ByteConsumer {
     /// Record by record: each is released when it was written, and not before, so that it goes to another receiver if this one dies.
-    fn batch(&mut self, most: u64, outlet: &mut Outlet<'_>, tally: &mut Tally) -> Result<Step, Failure> {
-        let mut record = match self.consumer.recv_ref_timeout(IDLE) {
+    fn batch(
+        &mut self,
+        most: u64,
+        patience: Duration,
+        outlet: &mut Outlet<'_>,
+        tally: &mut Tally,
+    ) -> Result<Step, Failure> {
+        let mut record = match self.recv_ref_timeout(patience) {
             Ok(record) => record,
             // A stalled peer is one that may go on any time.
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Stalled(_)) => return Ok(Step::Idle),
             Err(RecvTimeoutError::Disconnected) => return Ok(Step::Disconnected),
             Err(error) => return Err(failed(error)),
         };
-        let mut left = most;
+        let (mut left, mut written) = (most, 0);
         loop {
             outlet.put(&record);
-            match outlet.flush() {
-                Ok(true) => {}
-                unwritten => {
-                    record.keep();
-                    return unwritten.map(|_| Step::NobodyReads);
-                }
+            if let Err(unwritten) = outlet.flush() {
+                record.keep();
+                return Ok(unwritten);
             }
             tally.records += 1;
             tally.bytes += record.len() as u64;
             tally.redelivered += u64::from(record.deaths() > 0);
             drop(record);
+            written += outlet.buffer.len();
             outlet.buffer.clear();
             left -= 1;
-            if left == 0 {
+            if left == 0 || written >= WRITE {
                 return Ok(Step::Written);
             }
-            record = match self.consumer.try_recv_ref() {
+            record = match self.try_recv_ref() {
                 Ok(record) => record,
                 // What is wrong is still so at the next call.
                 Err(_) => return Ok(Step::Written),
@@ -198,21 +202,19 @@ impl Source for Worker {
         }
     }
 
-    fn ending(&self) -> Ending {
-        let Ok(ring) = ringshm::inspect(&self.directory, &self.name) else { return Ending::Closed };
+    fn ending(&self, directory: &Directory, name: &str) -> Ending {
+        let Ok(ring) = ringshm::inspect(directory, name) else { return Ending::Closed };
         let mut producers = ring.participants_of(Role::Producer).map(|producer| producer.state);
-        match producers.find(|state| !matches!(state, Peer::Closed)) {
-            Some(state) => ending_of(state, self.consumer.is_empty()),
-            None => ending_of(Peer::Closed, self.consumer.is_empty()),
-        }
+        let state = producers.find(|state| !matches!(state, Peer::Closed)).unwrap_or(Peer::Closed);
+        ending_of(state, self.is_empty())
     }
 
     fn passed(&self) -> Option<u64> {
         None
     }
 
-    fn leave(self: Box<Self>) {
-        self.consumer.detach();
+    fn leave(self) {
+        self.detach();
     }
 }
 
@@ -220,10 +222,16 @@ impl Source for Worker {
 macro_rules! reads_broadcast {
     ($reader:ty, $leave:expr) => {
         impl Source for $reader {
-            fn batch(&mut self, most: u64, outlet: &mut Outlet<'_>, tally: &mut Tally) -> Result<Step, Failure> {
+            fn batch(
+                &mut self,
+                most: u64,
+                patience: Duration,
+                outlet: &mut Outlet<'_>,
+                tally: &mut Tally,
+            ) -> Result<Step, Failure> {
                 let mut record = Vec::new();
                 let mut batch = Tally::default();
-                match self.recv_timeout(&mut record, IDLE) {
+                match self.recv_timeout(&mut record, patience) {
                     Ok(_) => {}
                     Err(RecvTimeoutError::Timeout) => return Ok(Step::Idle),
                     Err(RecvTimeoutError::Disconnected) => return Ok(Step::Disconnected),
@@ -250,15 +258,15 @@ macro_rules! reads_broadcast {
                         Err(_) => break,
                     }
                 }
-                if !outlet.flush()? {
-                    return Ok(Step::NobodyReads);
+                if let Err(unwritten) = outlet.flush() {
+                    return Ok(unwritten);
                 }
                 tally.records += batch.records;
                 tally.bytes += batch.bytes;
                 Ok(Step::Written)
             }
 
-            fn ending(&self) -> Ending {
+            fn ending(&self, _directory: &Directory, _name: &str) -> Ending {
                 ending_of(self.peer(), self.lag() == 0)
             }
 
@@ -266,8 +274,8 @@ macro_rules! reads_broadcast {
                 Some(self.position())
             }
 
-            fn leave(self: Box<Self>) {
-                $leave(*self);
+            fn leave(self) {
+                $leave(self);
             }
         }
     };
@@ -275,16 +283,6 @@ macro_rules! reads_broadcast {
 
 reads_broadcast!(LosslessReader, LosslessReader::detach);
 reads_broadcast!(LossyReader, drop);
-
-/// Joins a broadcast ring as a reader of either kind.
-pub(crate) fn subscribe(
-    builder: Builder<Broadcast<[u8]>>,
-    start: Start,
-    is_lossy: bool,
-) -> Result<Box<dyn Source>, Failure> {
-    let builder = builder.start(start);
-    Ok(if is_lossy { Box::new(builder.reader()?) } else { Box::new(builder.consumer()?) })
-}
 
 /// The bytes of a register that `send --ring latest` publishes: the length of a record, 32 bits, little-endian, then the record, then
 /// zeros.
@@ -313,49 +311,44 @@ fn record_of(value: &Value) -> Option<&[u8]> {
 }
 
 /// A reader of a register.
-pub(crate) struct Register {
-    reader: LatestReader<Value>,
-}
-
-impl Register {
-    /// Joins with a lane, for everybody to see, if it is to stay; otherwise unseen.
-    pub(crate) fn join(builder: Builder<Latest<Value>>, stays: bool) -> Result<Self, Failure> {
-        Ok(Self { reader: if stays { builder.consumer()? } else { builder.reader()? } })
-    }
-}
-
-impl Source for Register {
-    fn batch(&mut self, _most: u64, outlet: &mut Outlet<'_>, tally: &mut Tally) -> Result<Step, Failure> {
-        match self.reader.wait_for_change(IDLE) {
+impl Source for LatestReader<Value> {
+    fn batch(
+        &mut self,
+        _most: u64,
+        patience: Duration,
+        outlet: &mut Outlet<'_>,
+        tally: &mut Tally,
+    ) -> Result<Step, Failure> {
+        match self.wait_for_change(patience) {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => return Ok(Step::Idle),
             Err(RecvTimeoutError::Disconnected) => return Ok(Step::Disconnected),
             Err(error) => return Err(failed(error)),
         }
-        let before = self.reader.position();
-        let Some(value) = self.reader.read() else { return Ok(Step::Idle) };
-        tally.missed += self.reader.position().saturating_sub(before).saturating_sub(1);
+        let before = self.position();
+        let Some(value) = self.read() else { return Ok(Step::Idle) };
+        tally.missed += self.position().saturating_sub(before).saturating_sub(1);
         let record = record_of(&value).ok_or_else(|| {
             Failure::new("the register's value is no record: it was not published by ringshm send --ring latest")
         })?;
         outlet.put(record);
-        if !outlet.flush()? {
-            return Ok(Step::NobodyReads);
+        if let Err(unwritten) = outlet.flush() {
+            return Ok(unwritten);
         }
         tally.records += 1;
         tally.bytes += record.len() as u64;
         Ok(Step::Written)
     }
 
-    fn ending(&self) -> Ending {
-        ending_of(self.reader.peer(), !self.reader.changed())
+    fn ending(&self, _directory: &Directory, _name: &str) -> Ending {
+        ending_of(self.peer(), !self.changed())
     }
 
     fn passed(&self) -> Option<u64> {
-        Some(self.reader.position())
+        Some(self.position())
     }
 
-    fn leave(self: Box<Self>) {}
+    fn leave(self) {}
 }
 
 #[cfg(test)]

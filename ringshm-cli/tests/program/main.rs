@@ -7,6 +7,7 @@ mod kills;
 mod kinds;
 mod looking;
 mod place;
+mod several;
 mod tail;
 mod transfer;
 mod watching;
