@@ -180,7 +180,7 @@ fn a_ring(directory: &Directory) -> Check {
         let mut producer = builder().producer()?;
         let mut consumer = builder().consumer()?;
         producer.try_send(b"how are you?")?;
-        match consumer.try_recv_ref()?.as_ref() {
+        match &*consumer.try_recv_ref()? {
             b"how are you?" => Ok(()),
             other => Err(format!("{other:?} was received").into()),
         }
