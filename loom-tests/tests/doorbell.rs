@@ -53,7 +53,7 @@ impl Bell for Group {
 
 impl Ring for Group {
     fn ring(&self) {
-        self.sleepers.call(Light::register(), 1, |_| Some(&self.bell));
+        self.sleepers.call(Light::register(), 1, |_| Some((&self.bell).into()));
     }
 }
 

@@ -9,13 +9,15 @@ use ringshm_sync::barrier::{Light, set_membarrier};
 use ringshm_sync::doorbell::Doorbell;
 use ringshm_sync::eventcount::EventCount;
 use ringshm_sync::futex::Words;
+use ringshm_sync::semaphore::Semaphore;
+use ringshm_sync::semaphore::bell::SemaphoreBell;
 use ringshm_sync::signal::Signal;
 use ringshm_sync::sleepers::Sleepers;
 use ringshm_sync::time::Deadline;
 use ringshm_sync::watch::{AnyBell, Watch, Watched, announce};
 use std::sync::Arc;
 
-/// Something to wait for, with a bell of one of the three kinds.
+/// Something to wait for, with a bell of one of the kinds.
 #[derive(Default)]
 struct Door<B> {
     bell: B,
@@ -28,6 +30,19 @@ struct Door<B> {
 struct Group {
     sleepers: Sleepers,
     bell: Doorbell,
+}
+
+/// A group whose member sleeps on a semaphore, when it waits for nothing else.
+#[derive(Default)]
+struct SemaphoreGroup {
+    group: Group,
+    semaphore: Semaphore,
+}
+
+impl SemaphoreGroup {
+    fn own(&self) -> SemaphoreBell<'_> {
+        SemaphoreBell::new(&self.group.bell, &self.semaphore)
+    }
 }
 
 trait Visited: Send + Sync {
@@ -71,7 +86,7 @@ impl Visited for Door<EventCount> {
 
 impl Visited for Door<Group> {
     fn ring(&self) {
-        self.bell.sleepers.call(Light::register(), 1, |_| Some(&self.bell.bell));
+        self.bell.sleepers.call(Light::register(), 1, |_| Some((&self.bell.bell).into()));
     }
 
     fn visitors(&self) -> &AtomicU32 {
@@ -80,6 +95,20 @@ impl Visited for Door<Group> {
 
     fn bell(&self) -> AnyBell<'_> {
         AnyBell::OfGroup(self.bell.sleepers.berth(0, &self.bell.bell))
+    }
+}
+
+impl Visited for Door<SemaphoreGroup> {
+    fn ring(&self) {
+        self.bell.group.sleepers.call(Light::register(), 1, |_| Some(self.bell.own().into()));
+    }
+
+    fn visitors(&self) -> &AtomicU32 {
+        &self.visitors
+    }
+
+    fn bell(&self) -> AnyBell<'_> {
+        AnyBell::OfGroup(self.bell.group.sleepers.berth(0, self.bell.own()))
     }
 }
 
@@ -161,11 +190,20 @@ where
 #[test]
 fn a_sleeper_on_two_bells_loses_no_wake_up_of_either() {
     explore_with(2, loses_no_wake_up_of_either::<Doorbell, EventCount>);
+    // Nobody else wakes it after the last one.
+    explore_with(2, loses_no_wake_up_of_either::<EventCount, Doorbell>);
 }
 
 #[test]
 fn a_sleeper_on_a_bell_and_in_a_group_loses_no_wake_up_of_either() {
     explore_with(2, loses_no_wake_up_of_either::<Doorbell, Group>);
+    explore_with(2, loses_no_wake_up_of_either::<Group, Doorbell>);
+}
+
+#[test]
+fn a_sleeper_on_many_bells_is_woken_by_those_who_post_semaphores_too() {
+    explore_with(2, loses_no_wake_up_of_either::<Doorbell, SemaphoreGroup>);
+    explore_with(2, loses_no_wake_up_of_either::<SemaphoreGroup, Doorbell>);
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 #![allow(unsafe_code, reason = "a lane pointer kept beside the memory it leads into, to spare the hot path two steps")]
 
-use crate::bell::LaneBell;
 use crate::detector::Detector;
 use crate::error::{Blocked, Stop};
 use crate::lanes::{Peer, State, state_of};
@@ -15,6 +14,7 @@ use crate::member::Member;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use ringshm_sync::atomic::Ordering::Relaxed;
+use ringshm_sync::bell::OwnBell;
 use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
 
@@ -81,7 +81,7 @@ impl Endpoint {
     }
 
     /// Where this side sleeps.
-    fn bell(&self) -> LaneBell<'_> {
+    fn bell(&self) -> OwnBell<'_> {
         self.own().presence.bell_for(self.memory().geometry().wakeup)
     }
 

@@ -119,7 +119,7 @@ impl Kind {
     /// Whether its participants can be woken like that.
     #[must_use]
     pub const fn can_be_woken_by(self, wakeup: Wakeup) -> bool {
-        matches!(wakeup, Wakeup::Futex) || self.has_one_consumer()
+        matches!(wakeup, Wakeup::Futex) || self.has_one_consumer() || self.is_mpmc() || self.is_broadcast()
     }
 
     /// Whether each of its messages goes to all consumers.
@@ -150,7 +150,8 @@ pub enum Wakeup {
     #[default]
     Futex,
     /// By a POSIX semaphore that lies in its lane, a `sem_t` of the C library, so that a program in C can sleep and wake without a system
-    /// call of its own. Of SPSC rings only. See [`bell`](ringshm_sync::semaphore::bell).
+    /// call of its own. Readers without a lane, of broadcast rings and registers, have none, and are woken by a futex. See
+    /// [`bell`](ringshm_sync::semaphore::bell).
     Semaphore,
 }
 

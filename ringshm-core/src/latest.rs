@@ -27,6 +27,7 @@ mod slots;
 pub(crate) use slots::written;
 pub(crate) use slots::{initialise, stride};
 
+use crate::bell::ReaderBell;
 use crate::broadcast::{Lossy, Readable};
 use crate::detector::Detector;
 use crate::error::{Fault, OpenError, RecvTimeoutError};
@@ -106,7 +107,7 @@ impl<T: Payload> Writer<T> {
         self.published = next;
         // Relaxed: for tools and successors.
         self.member.own().cursor.store(next, Relaxed);
-        self.member.memory().lobby().readers.ring(self.member.light());
+        self.member.memory().ring_readers(self.member.light());
         Ok(())
     }
 
@@ -163,6 +164,14 @@ impl Stay {
         match self {
             Self::Member(member) => &member.behaviour,
             Self::Visitor(visitor) => visitor.behaviour(),
+        }
+    }
+
+    /// Where it sleeps.
+    fn bell(&self) -> ReaderBell<'_> {
+        match self {
+            Self::Member(member) => member.memory().bell_of_reader(Some(member.own())),
+            Self::Visitor(visitor) => visitor.memory().bell_of_reader(None),
         }
     }
 }
@@ -245,7 +254,7 @@ impl<T: Payload> Reader<T> {
             if self.changed() {
                 break Ok(());
             }
-            let is_over = waiter.pause(&*self.stay.memory().lobby().readers).is_err();
+            let is_over = waiter.pause(&self.stay.bell()).is_err();
             if self.changed() {
                 break Ok(());
             }
@@ -257,7 +266,7 @@ impl<T: Payload> Reader<T> {
                 break Err(RecvTimeoutError::Timeout);
             }
         };
-        waiter.finish(&*self.stay.memory().lobby().readers);
+        waiter.finish(&self.stay.bell());
         if outcome.is_ok() {
             self.pace.end(&waiter);
         }
@@ -319,9 +328,12 @@ impl<T: Payload> Message for Latest<T> {
     type Consumer = Reader<T>;
 
     fn geometry(wishes: &Wishes) -> Option<Geometry> {
-        let Wishes { consumers, origin, .. } = *wishes;
+        let Wishes { consumers, origin, wakeup, .. } = *wishes;
         let (message, align) = (size_of::<T>() as u64, align_of::<T>() as u64);
-        Geometry::new(&Shape { kind: Kind::Latest, capacity: SLOTS, message, align, producers: 1, consumers, origin })
+        let kind = Kind::Latest;
+        let geometry =
+            Geometry::new(&Shape { kind, capacity: SLOTS, message, align, producers: 1, consumers, origin })?;
+        Some(Geometry { wakeup, ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {

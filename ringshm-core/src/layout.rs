@@ -440,7 +440,20 @@ mod tests {
             ("producers", &|header| header.producers = 64),
             ("consumers", &|header| header.consumers = 64),
             ("options", &|header| header.options = 8),
-            ("options", &|header| (header.kind, header.options) = (Kind::BroadcastRecords as u32, 4)),
+            // Of objects, only rings wake by semaphores.
+            ("options", &|header| {
+                let lock = Shape {
+                    kind: Kind::Mutex,
+                    capacity: 1,
+                    message: 8,
+                    align: 8,
+                    producers: 1,
+                    consumers: 0,
+                    origin: 0,
+                };
+                *header = Header::new(&Geometry::new(&lock).expect("a lock"), &identity, 1, 1);
+                header.options = 4;
+            }),
         ] {
             assert!(matches!(forge(change), Err(OpenError::Corrupt { field: found }) if found == field), "{field}");
         }

@@ -45,7 +45,7 @@ impl Options {
             OpenError::NoSpace { needed: u64::MAX, free }
         })?;
         if !geometry.kind.can_be_woken_by(wishes.wakeup) {
-            let reason = format!("only SPSC rings wake by semaphores and this is {}", geometry.kind.name());
+            let reason = format!("only rings wake by semaphores and this is {}", geometry.kind.name());
             return Err(OpenError::InvalidOption { option: "wake_by", reason });
         }
         let any_length = wishes.max_message.is_none();

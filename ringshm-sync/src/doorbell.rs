@@ -63,12 +63,6 @@ impl Doorbell {
         self.word.fetch_and(0, Relaxed);
     }
 
-    /// A caller of [`ring`](Self::ring) that wants to know whether it woke the owner out of a park. One that was announced and not
-    /// yet parked looks again by itself, and counts as not woken.
-    pub(crate) fn wakes(&self) -> bool {
-        self.ring_attentively()
-    }
-
     /// Owner: from the next ring on, ringers fence before they look, which costs them some nanoseconds a message, and spares an
     /// owner that parks at once a system call of about half a microsecond for each sleep. Without `membarrier`, a ring under
     /// way right now may still miss the next announcement; the bounded park covers it.
@@ -100,7 +94,7 @@ impl Doorbell {
     }
 
     /// Ringer: as [`ring`](Self::ring), when [`may_be_awaited`](Self::may_be_awaited) has said so. Says whether it woke the owner out of
-    /// a park.
+    /// a park. One that was announced and not yet parked looks again by itself, and counts as not woken.
     #[cold]
     pub fn ring_attentively(&self) -> bool {
         self.answer() && self.word.wake()

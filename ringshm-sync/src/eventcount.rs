@@ -72,24 +72,33 @@ impl EventCount {
     /// Wakes everybody who sleeps. Call it after publishing. One load while nobody does.
     #[inline(always)]
     pub fn ring(&self, mode: Light) {
-        // DOORBELL: what was published before the look at the word.
-        barrier::light(mode);
-        // DOORBELL: sees the announcement of a sleeper that did not see what was published.
-        if self.word.load(Relaxed) & (WAITERS | FENCE_FIRST) != 0 {
+        if self.may_be_awaited(mode) {
             self.ring_attentively();
         }
     }
 
+    /// Whether the caller must look more closely, with [`ring_attentively`](Self::ring_attentively). Call it after publishing.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_be_awaited(&self, mode: Light) -> bool {
+        // DOORBELL: what was published before the look at the word.
+        barrier::light(mode);
+        // DOORBELL: sees the announcement of a sleeper that did not see what was published.
+        self.word.load(Relaxed) & (WAITERS | FENCE_FIRST) != 0
+    }
+
+    /// As [`ring`](Self::ring), when [`may_be_awaited`](Self::may_be_awaited) has said so. Says whether somebody was announced: then those
+    /// that sleep on bells of their own are to be rung, too ([`EventBell`](crate::semaphore::event::EventBell)).
     #[cold]
     #[inline(never)]
-    fn ring_attentively(&self) {
+    pub fn ring_attentively(&self) -> bool {
         // DOORBELL: the fence that a sleeper without `membarrier` asked for.
         barrier::light(Light::full());
         for _ in 0..ATTEMPTS {
             // Relaxed: the fence above orders it.
             let word = self.word.load(Relaxed);
             if word & WAITERS == 0 {
-                return;
+                return false;
             }
             let rung = (word & !WAITERS).wrapping_add(EPOCH);
             // Relaxed: the fence above orders it; exactly one of many ringers counts up.
@@ -99,6 +108,7 @@ impl EventCount {
             }
         }
         self.word.wake_all();
+        true
     }
 
     /// Whether somebody is announced as asleep: for people and tools, out of date when it returns.

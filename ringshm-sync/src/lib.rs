@@ -20,6 +20,7 @@ mod imp;
 #[path = "real/mod.rs"]
 mod imp;
 
+pub mod bell;
 pub mod crash;
 pub mod doorbell;
 pub mod eventcount;

@@ -32,6 +32,7 @@
 
 pub mod bell;
 mod error;
+pub mod event;
 #[cfg(not(loom))]
 pub mod named;
 #[cfg(not(loom))]
@@ -158,6 +159,13 @@ impl Semaphore {
     /// [`PostError::Full`]: nothing was counted.
     #[inline]
     pub fn post(&self) -> Result<(), PostError> {
+        self.post_and_wake().map(drop)
+    }
+
+    /// As [`post`](Self::post); says whether it woke somebody out of a sleep. Who waits and does not sleep yet, or any more, counts down by
+    /// itself, and does not count as woken.
+    #[inline]
+    pub(crate) fn post_and_wake(&self) -> Result<bool, PostError> {
         // Relaxed: only a guess, which the exchange checks.
         let mut word = self.word.load(Relaxed);
         while count_of(word) < MOST {
@@ -165,10 +173,7 @@ impl Semaphore {
             match self.word.compare_exchange(word, word + 1, Release, Relaxed) {
                 Ok(_) => {
                     crash::point("semaphore.counted");
-                    if waiters_of(word) > 0 {
-                        self.word.wake();
-                    }
-                    return Ok(());
+                    return Ok(waiters_of(word) > 0 && self.word.wake());
                 }
                 Err(found) => word = found,
             }

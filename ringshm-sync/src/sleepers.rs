@@ -1,6 +1,6 @@
 //! Many sleepers, many ringers: who of a group sleeps, so that one message wakes one of them.
 //!
-//! Each participant of a group sleeps on a [`Doorbell`] of its own, and says so in one word that the whole group shares, a bit
+//! Each participant of a group sleeps on a bell of its own ([`OwnBell`]), and says so in one word that the whole group shares, a bit
 //! for each. Who publishes looks at that word, takes a bit out of it, and rings that bell:
 //!
 //! ```text
@@ -21,6 +21,7 @@
 use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::atomic::{AtomicU32, AtomicU64, fence};
 use crate::barrier::{self, Light};
+use crate::bell::OwnBell;
 use crate::crash;
 use crate::doorbell::Doorbell;
 use crate::futex::Futex;
@@ -53,8 +54,8 @@ impl Sleepers {
 
     /// The place of member number `index` in the group, with its own bell.
     #[must_use]
-    pub fn berth<'a>(&'a self, index: u32, bell: &'a Doorbell) -> Berth<'a> {
-        Berth { sleepers: self, bit: 1 << (index % 64), bell }
+    pub fn berth<'a>(&'a self, index: u32, bell: impl Into<OwnBell<'a>>) -> Berth<'a> {
+        Berth { sleepers: self, bit: 1 << (index % 64), bell: bell.into() }
     }
 
     /// Asks all ringers to fence before they look: for a member without `membarrier`, or one that sleeps so often that it costs too
@@ -71,7 +72,7 @@ impl Sleepers {
     /// Wakes up to `most` sleepers: after publishing as many messages. One load, of two words of one line, while nobody sleeps.
     /// `bell_of` finds the bell of a member.
     #[inline(always)]
-    pub fn call<'a>(&self, mode: Light, most: u64, bell_of: impl Fn(u32) -> Option<&'a Doorbell>) {
+    pub fn call<'a>(&self, mode: Light, most: u64, bell_of: impl Fn(u32) -> Option<OwnBell<'a>>) {
         // DOORBELL: what was published before the look at the word.
         barrier::light(mode);
         // DOORBELL: sees the bit of a sleeper that did not see what was published.
@@ -82,7 +83,7 @@ impl Sleepers {
 
     #[cold]
     #[inline(never)]
-    fn call_attentively<'a>(&self, most: u64, bell_of: impl Fn(u32) -> Option<&'a Doorbell>) {
+    fn call_attentively<'a>(&self, most: u64, bell_of: impl Fn(u32) -> Option<OwnBell<'a>>) {
         // DOORBELL: the fence that a member without `membarrier` asked for.
         barrier::light(Light::full());
         let mut woken = 0;
@@ -101,7 +102,7 @@ impl Sleepers {
                 continue;
             }
             crash::point("sleepers.taken");
-            if bell_of(index).is_some_and(Doorbell::wakes) {
+            if bell_of(index).is_some_and(|bell| bell.ring_attentively()) {
                 woken += 1;
             }
         }
@@ -127,19 +128,20 @@ impl Sleepers {
 pub struct Berth<'a> {
     sleepers: &'a Sleepers,
     bit: u64,
-    bell: &'a Doorbell,
+    bell: OwnBell<'a>,
 }
 
 impl<'a> Berth<'a> {
-    /// The member's own bell, which it sleeps on.
+    /// The word of the member's own bell, which says whether it sleeps.
     #[must_use]
     pub fn bell(&self) -> &'a Doorbell {
-        self.bell
+        self.bell.word()
     }
 }
 
 impl Bell for Berth<'_> {
     fn announce(&self) -> u32 {
+        self.bell.prepare();
         let before = self.announce_quietly();
         crash::point("sleepers.announced");
         // Relaxed: set once, by whoever needs it; the fence below orders it.
@@ -168,7 +170,7 @@ impl Bell for Berth<'_> {
 
 impl Standing for Berth<'_> {
     fn announce_quietly(&self) -> u32 {
-        let before = self.bell.announce_quietly();
+        let before = self.bell().announce_quietly();
         // Relaxed: the caller's barrier orders it.
         self.sleepers.bits.fetch_or(self.bit, Relaxed);
         before
@@ -177,11 +179,11 @@ impl Standing for Berth<'_> {
     fn standing(&self, ticket: u32) -> Option<u32> {
         // Relaxed: a ringer took the bit and was killed, or is about to ring the bell: to announce again harms nothing.
         let is_listed = self.sleepers.bits.load(Relaxed) & self.bit != 0;
-        self.bell.standing(ticket).filter(|_| is_listed)
+        self.bell().standing(ticket).filter(|_| is_listed)
     }
 
     fn futex(&self) -> &Futex {
-        self.bell.futex()
+        self.bell().futex()
     }
 
     fn is_fenced(&self) -> bool {

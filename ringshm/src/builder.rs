@@ -187,9 +187,13 @@ impl<M: Message + ?Sized> Builder<M> {
         self
     }
 
-    /// How a participant that sleeps is woken, in a ring that this creates: by a futex if not given. With [`Wakeup::Semaphore`], which only
-    /// SPSC rings have, a program in C can be the other side (`ringshm/tests/semaphores/peer.c` is one), and both sides do, message
-    /// for message, what they do otherwise. Who asks for it does not join a ring without it; who does not joins either.
+    /// How a participant that sleeps is woken, in a ring that this creates: by a futex if not given. With [`Wakeup::Semaphore`] it sleeps on a
+    /// semaphore in its lane, so that it can be a program in C (`ringshm/tests/semaphores/peer.c` is one side of an SPSC ring); all do,
+    /// message for message, what they do otherwise. A reader without a lane has no semaphore, and is woken by a futex. To wake several readers
+    /// takes as many system calls, and not one. Who asks for it does not join a ring without it; who does not joins either.
+    ///
+    /// A [`WaitSet`](crate::WaitSet) and tasks wait for rings of both sorts, by futex: who wakes by semaphores looks for them, too. A program
+    /// in C that does not is noticed by their next bounded look.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

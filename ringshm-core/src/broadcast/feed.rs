@@ -13,6 +13,7 @@ use core::time::Duration;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use ringshm_sync::atomic::fence;
 use ringshm_sync::barrier::Light;
+use ringshm_sync::bell::OwnBell;
 use ringshm_sync::crash;
 use ringshm_sync::time::{Deadline, Ration, Stopwatch};
 use ringshm_sync::wait::{Exchanged, Pace, Wait, Waiter};
@@ -200,7 +201,7 @@ impl Feed {
         // PUBLISH: all words before the cursor are visible to the reader that loads it.
         self.member.own().cursor.store(self.tail, Release);
         crash::point("broadcast.published");
-        self.member.memory().lobby().readers.ring(self.member.light());
+        self.member.memory().ring_readers(self.member.light());
     }
 
     /// As [`publish`](Self::publish), for rings whose positions do not count messages.
@@ -327,12 +328,17 @@ impl Feed {
     fn report_eviction(&mut self, lane: usize, gate: Gate) {
         Counters::add(&self.member.own().counters.evicted, 1);
         // It may sleep, with nothing more to come for it.
-        self.member.memory().lobby().readers.ring(Light::full());
+        self.member.memory().ring_readers(Light::full());
         // Relaxed: for people.
         let pid = self.member.memory().presence(lane).pid.load(Relaxed);
         if let Some(report) = &mut self.on_eviction {
             report(Eviction { lane, pid, lag: self.tail.wrapping_sub(gate.position) });
         }
+    }
+
+    /// Where it sleeps.
+    fn bell(&self) -> OwnBell<'_> {
+        self.member.own().presence.bell_for(self.member.memory().geometry().wakeup)
     }
 
     #[cold]
@@ -347,7 +353,7 @@ impl Feed {
         let mut waiter = Waiter::new(self.member.behaviour.wait, deadline, &self.pace);
         let outcome = loop {
             // A wait that was over before it began still says whether the reader is gone.
-            let is_over = waiter.pause(&self.member.own().presence.bell).is_err();
+            let is_over = waiter.pause(&self.bell()).is_err();
             match self.look_for(units, is_over || waiter.is_unhurried()) {
                 Ok(true) => break Ok(()),
                 Ok(false) if is_over => break Err(Stop::TimedOut),
@@ -355,7 +361,7 @@ impl Feed {
                 Err(stop) => break Err(stop),
             }
         };
-        waiter.finish(&self.member.own().presence.bell);
+        waiter.finish(&self.bell());
         if outcome.is_ok() {
             self.pace.end(&waiter);
         }

@@ -194,7 +194,7 @@ pub fn reader_in<M: Readable + ?Sized>(memory: &Arc<Memory>, behaviour: Behaviou
 fn geometry(kind: Kind, capacity: u64, message: u64, align: u64, wishes: &Wishes) -> Option<Geometry> {
     let (producers, consumers, origin) = (1, wishes.consumers, wishes.origin);
     let geometry = Geometry::new(&Shape { kind, capacity, message, align, producers, consumers, origin })?;
-    Some(Geometry { is_default_capacity: wishes.capacity.is_none(), ..geometry })
+    Some(Geometry { is_default_capacity: wishes.capacity.is_none(), wakeup: wishes.wakeup, ..geometry })
 }
 
 impl<T: Payload> Message for Broadcast<T> {

@@ -102,6 +102,12 @@ impl Lossless {
         self.member.lane()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn wake_producer(&self, feed: &Lane) {
+        feed.presence.bell_for(self.member.memory().geometry().wakeup).ring_attentively();
+    }
+
     #[inline(always)]
     fn is_seated(&self) -> bool {
         // Relaxed: to know of it a moment later is to be evicted a moment later; after copying, the fence in `holds` (LAP) orders it.
@@ -153,7 +159,9 @@ impl private::Seat for Lossless {
         // weaken: unmodelled, because in the model no load takes the value of a store that comes after it.
         self.member.own().cursor.store(position, Release);
         crash::point("broadcast.released");
-        feed.presence.bell.ring(self.member.light());
+        if feed.presence.bell.may_be_awaited(self.member.light()) {
+            self.wake_producer(feed);
+        }
     }
 
     fn check(&self) -> Result<(), Gone> {

@@ -7,6 +7,7 @@
 
 use super::Halt;
 use super::seat::private::Seat;
+use crate::bell::ReaderBell;
 use crate::detector::Detector;
 use crate::error::{Fault, OpenError};
 use crate::lanes::{Peer, Role};
@@ -252,18 +253,23 @@ impl<S: Seat> View<S> {
         let outcome = loop {
             self.expect();
             // A wait that was over before it began still says whether the producer is gone.
-            let is_over = waiter.pause(&*self.seat.memory().lobby().readers).is_err();
+            let is_over = waiter.pause(&self.bell()).is_err();
             match self.look(is_over || waiter.is_unhurried()) {
                 Err(Halt::NotReady) if is_over => break Err(Halt::TimedOut),
                 Err(Halt::NotReady) => {}
                 outcome => break outcome,
             }
         };
-        waiter.finish(&*self.seat.memory().lobby().readers);
+        waiter.finish(&self.bell());
         if outcome.is_ok() {
             self.pace.end(&waiter);
         }
         outcome
+    }
+
+    /// Where it sleeps.
+    fn bell(&self) -> ReaderBell<'_> {
+        self.seat.memory().bell_of_reader(self.seat.lane())
     }
 
     /// Asked for at every look, the message travels together with the cursor that announces it, and not after it.

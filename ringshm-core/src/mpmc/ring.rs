@@ -16,6 +16,7 @@ use crate::member::Member;
 use core::ptr::NonNull;
 use ringshm_sync::atomic::AtomicU64;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use ringshm_sync::bell::OwnBell;
 use ringshm_sync::cell::Bytes;
 use ringshm_sync::hint;
 use ringshm_sync::sleepers::Berth;
@@ -131,27 +132,31 @@ impl Ring {
 
     pub(crate) fn berth(&self) -> Berth<'_> {
         let index = self.member.lane() - self.member.memory().lanes_of(self.member.role()).start;
-        self.sleepers().berth(index as u32, &self.member.own().presence.bell)
+        self.sleepers().berth(index as u32, self.bell_of(self.member.lane()))
+    }
+
+    /// Where the owner of a lane sleeps.
+    fn bell_of(&self, lane: usize) -> OwnBell<'_> {
+        let memory = self.member.memory();
+        memory.lane(lane).presence.bell_for(memory.geometry().wakeup)
     }
 
     /// Wakes up to `most` sleeping consumers.
     #[inline(always)]
     pub(super) fn call_consumers(&self, most: u64) {
-        let memory = self.member.memory();
-        let lanes = || memory.lanes_of(Role::Consumer);
-        self.control().sleeping_consumers.call(self.member.light(), most, |index| {
-            lanes().nth(index as usize).map(|lane| &memory.lane(lane).presence.bell)
-        });
+        let lanes = || self.member.memory().lanes_of(Role::Consumer);
+        self.control()
+            .sleeping_consumers
+            .call(self.member.light(), most, |index| lanes().nth(index as usize).map(|lane| self.bell_of(lane)));
     }
 
     /// Wakes up to `most` sleeping producers.
     #[inline(always)]
     pub(super) fn call_producers(&self, most: u64) {
-        let memory = self.member.memory();
-        let lanes = || memory.lanes_of(Role::Producer);
-        self.control().sleeping_producers.call(self.member.light(), most, |index| {
-            lanes().nth(index as usize).map(|lane| &memory.lane(lane).presence.bell)
-        });
+        let lanes = || self.member.memory().lanes_of(Role::Producer);
+        self.control()
+            .sleeping_producers
+            .call(self.member.light(), most, |index| lanes().nth(index as usize).map(|lane| self.bell_of(lane)));
     }
 
     /// Messages in the ring that no consumer has claimed, and perhaps some that their producers have only claimed.

@@ -31,7 +31,7 @@ impl<T: Payload> Message for Mpmc<T> {
         let Wishes { producers, consumers, origin, .. } = *wishes;
         let geometry = Geometry::new(&Shape { kind, capacity, message, align, producers, consumers, origin })?;
         let (is_default_capacity, is_at_most_once) = (wishes.capacity.is_none(), wishes.at_most_once);
-        Some(Geometry { is_default_capacity, is_at_most_once, ..geometry })
+        Some(Geometry { is_default_capacity, is_at_most_once, wakeup: wishes.wakeup, ..geometry })
     }
 
     fn identity(schema: u64) -> TypeIdentity {

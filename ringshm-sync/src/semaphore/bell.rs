@@ -61,28 +61,44 @@ impl<'a> SemaphoreBell<'a> {
         }
     }
 
-    /// Ringer: as [`ring`](Self::ring), when [`may_be_awaited`](Doorbell::may_be_awaited) has said so.
+    /// Ringer: as [`ring`](Self::ring), when [`may_be_awaited`](Doorbell::may_be_awaited) has said so. Says whether it woke the owner out
+    /// of a sleep: as [`Doorbell::ring_attentively`].
     #[cold]
-    pub fn ring_attentively(&self) {
-        if self.bell.answer() {
-            let sleeps_elsewhere = self.semaphore.waiters() == 0;
-            // Full: then the owner does not sleep on it.
-            let _ = self.semaphore.post();
-            // An owner that waits for many sleeps on the words of their bells.
-            if sleeps_elsewhere {
-                self.bell.futex().wake();
-            }
+    pub fn ring_attentively(&self) -> bool {
+        if !self.bell.answer() {
+            return false;
         }
+        let sleeps_elsewhere = self.semaphore.waiters() == 0;
+        // Full: then the owner does not sleep on it.
+        let was_woken = self.semaphore.post_and_wake().unwrap_or(false);
+        // An owner that waits for many sleeps on the words of their bells.
+        was_woken || sleeps_elsewhere && self.bell.futex().wake()
+    }
+
+    /// The bell without its semaphore: it says whether the owner sleeps.
+    pub(crate) fn word(&self) -> &'a Doorbell {
+        self.bell
+    }
+
+    /// Owner: takes away what was posted for sleeps that did not come about, or were slept elsewhere. Only the owner waits, so such posts
+    /// are for nobody.
+    pub(crate) fn drain(&self) {
+        if self.semaphore.value() > 0 {
+            self.semaphore.reset();
+        }
+        crash::point("bell.drained");
+    }
+
+    /// As [`announce`](Bell::announce), without its barrier: the caller sees to the order.
+    pub(crate) fn announce_quietly(&self) -> u32 {
+        self.drain();
+        self.bell.announce_quietly()
     }
 }
 
 impl Bell for SemaphoreBell<'_> {
     fn announce(&self) -> u32 {
-        // Posts for sleeps that did not come about, or were slept elsewhere: only the owner waits, so they are for nobody.
-        if self.semaphore.value() > 0 {
-            self.semaphore.reset();
-        }
-        crash::point("bell.drained");
+        self.drain();
         self.bell.announce()
     }
 

@@ -56,7 +56,13 @@ impl Peer {
 
     /// One in Rust: this binary, which runs [`play`].
     pub(crate) fn in_rust() -> Self {
+        Self::in_rust_with(|_| ())
+    }
+
+    /// The same, in another environment.
+    pub(crate) fn in_rust_with(prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a test binary knows its path"));
+        prepare(&mut command);
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
         command.env(PARENT, std::process::id().to_string());
         Self::start(command)

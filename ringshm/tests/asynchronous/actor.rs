@@ -2,7 +2,7 @@
 //!
 //! | command | report |
 //! |---|---|
-//! | `a-open WAY [bounded]` | `open`: awaits messages from one ring of each kind, and of one that wakes by a semaphore |
+//! | `a-open WAY [bounded]` | `open`: awaits messages from one ring of each kind, and from some that wake by semaphores |
 //! | `a-recv N` | `begin`, then `received` and the message, or why not |
 //! | `s-open` | `open`: sends to them |
 //! | `s-send N` | `sent`: a message to that ring |
@@ -84,7 +84,7 @@ enum Sink {
 }
 
 /// Kinds of rings, by number.
-pub(crate) const KINDS: usize = 9;
+pub(crate) const KINDS: usize = 12;
 
 #[derive(Default)]
 pub(crate) struct Actor {
@@ -101,6 +101,18 @@ fn spsc(name: &str) -> ringshm::Builder<u64> {
     ringshm::spsc::<u64>(name).capacity(8)
 }
 
+fn jobs(name: &str) -> ringshm::Builder<mpmc::Mpmc<u64>> {
+    ringshm::mpmc(name).capacity(8)
+}
+
+fn feed(name: &str) -> ringshm::Builder<broadcast::Broadcast<u64>> {
+    ringshm::broadcast(name).capacity(8)
+}
+
+fn register(name: &str) -> ringshm::Builder<latest::Latest<u64>> {
+    ringshm::latest(name)
+}
+
 /// Whether the consumer of ring 0 is announced as asleep.
 pub(crate) fn is_announced(folder: &Folder) -> bool {
     let snapshot = ringshm::inspect(&folder.directory(), "ring0").expect("a ring");
@@ -113,13 +125,16 @@ impl Source {
         match n {
             0 => Self::Slots(way.take(spsc(name).consumer().expect("a ring"))),
             1 => Self::Records(way.take(ringshm::spsc::<[u8]>(name).capacity(256).consumer().expect("a ring"))),
-            2 => Self::Jobs(way.take(ringshm::mpmc::<u64>(name).capacity(8).consumer().expect("a ring"))),
+            2 => Self::Jobs(way.take(jobs(name).consumer().expect("a ring"))),
             3 => Self::Bytes(way.take(ringshm::mpmc::<[u8]>(name).capacity(8).consumer().expect("a ring"))),
-            4 => Self::Feed(way.take(ringshm::broadcast::<u64>(name).capacity(8).consumer().expect("a ring"))),
-            5 => Self::Lossy(way.take(ringshm::broadcast::<u64>(name).capacity(8).reader().expect("a ring"))),
+            4 => Self::Feed(way.take(feed(name).consumer().expect("a ring"))),
+            5 => Self::Lossy(way.take(feed(name).reader().expect("a ring"))),
             6 => Self::Lines(way.take(ringshm::broadcast::<[u8]>(name).capacity(256).reader().expect("a ring"))),
-            7 => Self::Register(way.take(ringshm::latest::<u64>(name).reader().expect("a ring"))),
-            _ => Self::Slots(way.take(spsc(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
+            7 => Self::Register(way.take(register(name).reader().expect("a ring"))),
+            8 => Self::Slots(way.take(spsc(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
+            9 => Self::Jobs(way.take(jobs(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
+            10 => Self::Feed(way.take(feed(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
+            _ => Self::Register(way.take(register(name).wake_by(Wakeup::Semaphore).consumer().expect("a ring"))),
         }
     }
 
@@ -156,12 +171,15 @@ impl Sink {
         match n {
             0 => Self::Slots(spsc(name).producer().expect("a ring")),
             1 => Self::Records(ringshm::spsc::<[u8]>(name).capacity(256).producer().expect("a ring")),
-            2 => Self::Jobs(ringshm::mpmc::<u64>(name).capacity(8).producer().expect("a ring")),
+            2 => Self::Jobs(jobs(name).producer().expect("a ring")),
             3 => Self::Bytes(ringshm::mpmc::<[u8]>(name).capacity(8).producer().expect("a ring")),
-            4 | 5 => Self::Feed(Box::new(ringshm::broadcast::<u64>(name).capacity(8).producer().expect("a ring"))),
+            4 | 5 => Self::Feed(Box::new(feed(name).producer().expect("a ring"))),
             6 => Self::Lines(Box::new(ringshm::broadcast::<[u8]>(name).capacity(256).producer().expect("a ring"))),
-            7 => Self::Register(ringshm::latest::<u64>(name).producer().expect("a ring")),
-            _ => Self::Slots(spsc(name).wake_by(Wakeup::Semaphore).producer().expect("a ring")),
+            7 => Self::Register(register(name).producer().expect("a ring")),
+            8 => Self::Slots(spsc(name).wake_by(Wakeup::Semaphore).producer().expect("a ring")),
+            9 => Self::Jobs(jobs(name).wake_by(Wakeup::Semaphore).producer().expect("a ring")),
+            10 => Self::Feed(Box::new(feed(name).wake_by(Wakeup::Semaphore).producer().expect("a ring"))),
+            _ => Self::Register(register(name).wake_by(Wakeup::Semaphore).producer().expect("a ring")),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Rings whose participants sleep on semaphores: the other side is a program in C (`peer.c`, compiled here with the system's compiler); and
-//! what is left when a sleeper is killed.
+//! what is left when a sleeper is killed. Rings of many: `many.rs`.
 
 #[path = "../support/folder.rs"]
 #[allow(dead_code, reason = "every test binary uses its part")]
@@ -8,29 +8,42 @@ mod folder;
 #[allow(dead_code, reason = "what other tests do with their peers")]
 mod peer;
 
+mod many;
+
 use folder::Folder;
 use peer::{PATIENCE, Peer, report, until};
 use ringshm::{Builder, Consumer, OnDeath, OpenError, Producer, RecvTimeoutError, Wait, Wakeup};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 const NAME: &str = "ring";
-/// Where the semaphore of the lane of each role lies in a ring with one of each.
-const SEMAPHORES_AT: [u64; 2] = [8192 + 192, 8192 + 384 + 192];
+/// The lane of the consumer in a ring with one of each.
 const CONSUMER: usize = 1;
+
+/// What the semaphore of a lane counts, and how many wait for it.
+fn semaphore_of(ring: &Path, lane: usize) -> (u32, u32) {
+    let mut word = [0; 8];
+    let file = File::open(ring).expect("the ring is there");
+    file.read_exact_at(&mut word, 8192 + 384 * lane as u64 + 192).expect("it is that long");
+    let word = u64::from_ne_bytes(word);
+    let (low, high) = (word as u32, (word >> 32) as u32);
+    if cfg!(target_endian = "big") { (high, low) } else { (low, high) }
+}
 
 /// Not a test: what a child process does. See [`peer`].
 #[test]
 fn child() {
+    let actor = std::cell::RefCell::new(many::Actor::default());
     peer::play(|words| match *words {
         ["receive-and-sleep", path] => {
-            let folder = std::path::Path::new(path);
+            let folder = Path::new(path);
             let mut consumer = sleepy(ringshm::spsc::<u64>(NAME).directory(folder)).consumer().expect("a free role");
             report("begin");
             Some(format!("{:?}", consumer.recv()))
         }
-        _ => None,
+        _ => actor.borrow_mut().obey(words),
     });
 }
 
@@ -67,15 +80,7 @@ impl Ring {
 
     /// What the semaphore of a role counts, and how many wait for it.
     fn semaphore(&self, role: usize) -> (u32, u32) {
-        let mut word = [0; 8];
-        let file = File::open(self.0.path_of(NAME)).expect("the ring is there");
-        file.read_exact_at(&mut word, SEMAPHORES_AT[role]).expect("it is that long");
-        let word = u64::from_ne_bytes(word);
-        if cfg!(target_endian = "big") {
-            ((word >> 32) as u32, word as u32)
-        } else {
-            (word as u32, (word >> 32) as u32)
-        }
+        semaphore_of(&self.0.path_of(NAME), role)
     }
 
     fn await_sleeper(&self, role: usize, waiters: u32) {
@@ -204,14 +209,4 @@ fn who_asks_for_semaphores_gets_them_or_an_error() {
         assert_eq!(receiver.join().expect("it does not panic"), Ok(1));
     });
     assert_eq!(consumer.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
-
-    // Rings of many cannot.
-    let refusals = [
-        ringshm::mpmc::<u64>("many").directory(ring.0.path()).wake_by(Wakeup::Semaphore).producer().map(drop),
-        ringshm::broadcast::<u64>("all").directory(ring.0.path()).wake_by(Wakeup::Semaphore).producer().map(drop),
-        ringshm::latest::<u64>("last").directory(ring.0.path()).wake_by(Wakeup::Semaphore).producer().map(drop),
-    ];
-    for refused in refusals {
-        assert!(matches!(refused, Err(OpenError::InvalidOption { option: "wake_by", .. })), "{refused:?}");
-    }
 }

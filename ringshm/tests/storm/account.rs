@@ -63,8 +63,10 @@ pub(crate) fn check(crew: &Crew) -> u64 {
     let books = Books::of(crew);
     match crew.place.kind {
         Kind::Spsc | Kind::SpscBySemaphore => check_single(&books),
-        Kind::Mpmc | Kind::MpmcOnce | Kind::MpmcBytes => check_shared(&books, crew.place.kind == Kind::MpmcOnce),
-        Kind::Broadcast | Kind::Records => check_broadcast(&books),
+        Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce | Kind::MpmcBytes => {
+            check_shared(&books, crew.place.kind == Kind::MpmcOnce);
+        }
+        Kind::Broadcast | Kind::BroadcastBySemaphore | Kind::Records => check_broadcast(&books),
         Kind::Lossy | Kind::LossyRecords => check_lossy(&books),
         Kind::Latest => check_register(&books),
     }

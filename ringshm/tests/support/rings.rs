@@ -16,12 +16,16 @@ pub(crate) enum Kind {
     /// SPSC, whose participants sleep on semaphores.
     SpscBySemaphore,
     Mpmc,
+    /// MPMC, whose participants sleep on semaphores.
+    MpmcBySemaphore,
     /// MPMC, made so that messages are delivered at most once.
     MpmcOnce,
     /// MPMC, of byte messages.
     MpmcBytes,
     /// Broadcast, with lossless readers.
     Broadcast,
+    /// The same, whose participants sleep on semaphores.
+    BroadcastBySemaphore,
     /// The same, of byte records.
     Records,
     /// Broadcast, with lossy readers.
@@ -33,13 +37,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Spsc,
         Self::SpscBySemaphore,
         Self::Mpmc,
+        Self::MpmcBySemaphore,
         Self::MpmcOnce,
         Self::MpmcBytes,
         Self::Broadcast,
+        Self::BroadcastBySemaphore,
         Self::Records,
         Self::Lossy,
         Self::LossyRecords,
@@ -52,9 +58,11 @@ impl Kind {
             Self::Spsc => "spsc",
             Self::SpscBySemaphore => "spsc-by-semaphore",
             Self::Mpmc => "mpmc",
+            Self::MpmcBySemaphore => "mpmc-by-semaphore",
             Self::MpmcOnce => "mpmc-once",
             Self::MpmcBytes => "mpmc-bytes",
             Self::Broadcast => "broadcast",
+            Self::BroadcastBySemaphore => "broadcast-by-semaphore",
             Self::Records => "records",
             Self::Lossy => "lossy",
             Self::LossyRecords => "lossy-records",
@@ -68,7 +76,7 @@ impl Kind {
 
     /// Whether there may be several producers.
     pub(crate) fn has_many_sources(self) -> bool {
-        matches!(self, Self::Mpmc | Self::MpmcOnce | Self::MpmcBytes)
+        matches!(self, Self::Mpmc | Self::MpmcBySemaphore | Self::MpmcOnce | Self::MpmcBytes)
     }
 
     /// Whether there may be several consumers.
@@ -88,7 +96,11 @@ impl Kind {
 
     /// Whether a message that a consumer died with comes again, and is marked then.
     pub(crate) fn redelivers(self) -> bool {
-        matches!(self, Self::Mpmc | Self::MpmcBytes)
+        matches!(self, Self::Mpmc | Self::MpmcBySemaphore | Self::MpmcBytes)
+    }
+
+    fn wakes_by_semaphores(self) -> bool {
+        matches!(self, Self::SpscBySemaphore | Self::MpmcBySemaphore | Self::BroadcastBySemaphore)
     }
 
     /// Whether positions count bytes of records.
@@ -188,7 +200,8 @@ impl Place {
 
     fn described<M: ringshm::Message + ?Sized>(&self, builder: Builder<M>) -> Builder<M> {
         let capacity = if self.kind.is_of_records() { self.bytes() } else { self.capacity };
-        let builder = builder.directory(&self.folder).capacity(capacity).origin(self.origin);
+        let wakeup = if self.kind.wakes_by_semaphores() { Wakeup::Semaphore } else { Wakeup::Futex };
+        let builder = builder.directory(&self.folder).capacity(capacity).origin(self.origin).wake_by(wakeup);
         if self.is_silent {
             builder.wait(Wait::Spin).on_death(OnDeath::LeaveToOthers)
         } else {
@@ -211,8 +224,7 @@ impl Place {
     }
 
     fn spsc(&self) -> Builder<Parcel> {
-        let builder = self.described(ringshm::spsc::<Parcel>(&self.name));
-        if self.kind == Kind::SpscBySemaphore { builder.wake_by(Wakeup::Semaphore) } else { builder }
+        self.described(ringshm::spsc::<Parcel>(&self.name))
     }
 
     fn mpmc(&self) -> Builder<mpmc::Mpmc<Parcel>> {
@@ -240,9 +252,9 @@ impl Place {
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().producer()?),
-            Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
+            Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
             Kind::MpmcBytes => Box::new(self.mpmc_bytes().producer()?),
-            Kind::Broadcast | Kind::Lossy => Box::new(self.broadcast().producer()?),
+            Kind::Broadcast | Kind::BroadcastBySemaphore | Kind::Lossy => Box::new(self.broadcast().producer()?),
             Kind::Records | Kind::LossyRecords => Box::new(self.records().producer()?),
             Kind::Latest => Box::new(self.latest().producer()?),
         })
@@ -251,9 +263,9 @@ impl Place {
     pub(crate) fn sink(&self) -> Result<Box<dyn Sink>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().consumer()?),
-            Kind::Mpmc | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
+            Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
             Kind::MpmcBytes => Box::new(Letters::of(self.mpmc_bytes().consumer()?)),
-            Kind::Broadcast => Box::new(self.broadcast().consumer()?),
+            Kind::Broadcast | Kind::BroadcastBySemaphore => Box::new(self.broadcast().consumer()?),
             Kind::Records => Box::new(Letters::of(self.records().consumer()?)),
             Kind::Lossy => Box::new(self.broadcast().reader()?),
             Kind::LossyRecords => Box::new(Letters::of(self.records().reader()?)),

@@ -12,7 +12,7 @@
 //! | `p-call COUNT`, `p-echo COUNT` | `begin`, then `called COUNT`, `echoed COUNT`: sends a number and waits for it; waits for one and sends it back |
 
 use crate::support::{Folder, report};
-use ringshm::{Interest, Key, Ready, Role, Token, TryRecvError, WaitSet, broadcast, latest, mpmc};
+use ringshm::{Interest, Key, Ready, Role, Token, TryRecvError, WaitSet, Wakeup, broadcast, latest, mpmc};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -79,20 +79,25 @@ pub(crate) fn sleepers(folder: &Folder, rings: usize) -> usize {
     (0..rings).filter(asleep).count()
 }
 
+/// Of all kinds some have participants that sleep on semaphores, when they wait for nothing else.
+fn wakeup(n: usize) -> Wakeup {
+    if n % 5 == 4 { Wakeup::Semaphore } else { Wakeup::Futex }
+}
+
 fn number(word: &str) -> usize {
     word.parse().expect("a number")
 }
 
 impl Source {
     fn open(n: usize, set: &mut WaitSet) -> Self {
-        let name = &name(n);
+        let (name, wakeup) = (&name(n), wakeup(n));
         match n % KINDS {
-            0 => Self::Slots(set.add(ringshm::spsc::<u64>(name).capacity(8).consumer().expect("a ring"))),
-            1 => Self::Records(set.add(ringshm::spsc::<[u8]>(name).capacity(256).consumer().expect("a ring"))),
-            2 => Self::Jobs(set.add(few(name).consumer().expect("a ring"))),
-            3 => Self::Feed(set.add(ringshm::broadcast::<u64>(name).capacity(8).consumer().expect("a ring"))),
-            4 => Self::Lossy(set.add(ringshm::broadcast::<u64>(name).capacity(8).reader().expect("a ring"))),
-            _ => Self::Register(set.add(ringshm::latest::<u64>(name).reader().expect("a ring"))),
+            0 => Self::Slots(set.add(slots(name, wakeup).consumer().expect("a ring"))),
+            1 => Self::Records(set.add(records(name, wakeup).consumer().expect("a ring"))),
+            2 => Self::Jobs(set.add(few(name, wakeup).consumer().expect("a ring"))),
+            3 => Self::Feed(set.add(feed(name, wakeup).consumer().expect("a ring"))),
+            4 => Self::Lossy(set.add(feed(name, wakeup).reader().expect("a ring"))),
+            _ => Self::Register(set.add(register(name, wakeup).consumer().expect("a ring"))),
         }
     }
 
@@ -137,20 +142,36 @@ impl Source {
     }
 }
 
+fn slots(name: &str, wakeup: Wakeup) -> ringshm::Builder<u64> {
+    ringshm::spsc(name).capacity(8).wake_by(wakeup)
+}
+
+fn records(name: &str, wakeup: Wakeup) -> ringshm::Builder<[u8]> {
+    ringshm::spsc(name).capacity(256).wake_by(wakeup)
+}
+
 /// With few lanes: there are many rings.
-fn few(name: &str) -> ringshm::Builder<mpmc::Mpmc<u64>> {
-    ringshm::mpmc(name).capacity(8).producers(2).consumers(2)
+fn few(name: &str, wakeup: Wakeup) -> ringshm::Builder<mpmc::Mpmc<u64>> {
+    ringshm::mpmc(name).capacity(8).producers(2).consumers(2).wake_by(wakeup)
+}
+
+fn feed(name: &str, wakeup: Wakeup) -> ringshm::Builder<broadcast::Broadcast<u64>> {
+    ringshm::broadcast(name).capacity(8).wake_by(wakeup)
+}
+
+fn register(name: &str, wakeup: Wakeup) -> ringshm::Builder<latest::Latest<u64>> {
+    ringshm::latest(name).wake_by(wakeup)
 }
 
 impl Sink {
     fn open(n: usize) -> Self {
-        let name = &name(n);
+        let (name, wakeup) = (&name(n), wakeup(n));
         match n % KINDS {
-            0 => Self::Slots(ringshm::spsc::<u64>(name).capacity(8).producer().expect("a ring")),
-            1 => Self::Records(ringshm::spsc::<[u8]>(name).capacity(256).producer().expect("a ring")),
-            2 => Self::Jobs(few(name).producer().expect("a ring")),
-            3 | 4 => Self::Feed(Box::new(ringshm::broadcast::<u64>(name).capacity(8).producer().expect("a ring"))),
-            _ => Self::Register(ringshm::latest::<u64>(name).producer().expect("a ring")),
+            0 => Self::Slots(slots(name, wakeup).producer().expect("a ring")),
+            1 => Self::Records(records(name, wakeup).producer().expect("a ring")),
+            2 => Self::Jobs(few(name, wakeup).producer().expect("a ring")),
+            3 | 4 => Self::Feed(Box::new(feed(name, wakeup).producer().expect("a ring"))),
+            _ => Self::Register(register(name, wakeup).producer().expect("a ring")),
         }
     }
 
