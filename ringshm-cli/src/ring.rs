@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::size;
 use clap::ValueEnum;
 use ringshm::mpmc::Mpmc;
-use ringshm::{Builder, Directory, Message, OnDeath, Wait};
+use ringshm::{Builder, Directory, Message, OnDeath, Wait, Wakeup};
 
 /// What a ring is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -43,6 +43,24 @@ impl WaitArg {
     }
 }
 
+/// How a participant of a new ring is woken.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum WakeupArg {
+    /// By a futex
+    Futex,
+    /// By a POSIX semaphore, on which a program in C can sleep, too
+    Semaphore,
+}
+
+impl From<WakeupArg> for Wakeup {
+    fn from(argument: WakeupArg) -> Self {
+        match argument {
+            WakeupArg::Futex => Self::Futex,
+            WakeupArg::Semaphore => Self::Semaphore,
+        }
+    }
+}
+
 /// What both sides may say about the ring.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RingArgs {
@@ -61,6 +79,10 @@ pub(crate) struct RingArgs {
     /// How to wait for the other side [default: look for 50 µs, then sleep]
     #[arg(long, value_name = "HOW")]
     wait: Option<WaitArg>,
+    /// How those who sleep are woken in a new ring [default: futex]. Another ring stays as it is, and is refused if it has none of the
+    /// semaphores asked for
+    #[arg(long, value_name = "HOW")]
+    wakeup: Option<WakeupArg>,
 }
 
 impl RingArgs {
@@ -95,6 +117,7 @@ impl RingArgs {
         on_death: OnDeath,
     ) -> Builder<M> {
         let builder = builder.directory(directory.path()).wait(self.strategy()).on_death(on_death);
+        let builder = builder.wake_by(self.wakeup.map_or(Wakeup::Futex, Wakeup::from));
         match self.capacity.filter(|_| WITH_CAPACITY.contains(&kind)) {
             Some(capacity) => builder.capacity(capacity),
             None => builder,

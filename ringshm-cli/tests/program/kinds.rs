@@ -288,6 +288,39 @@ fn the_death_of_a_producer_has_its_exit_code_over_every_ring() {
 }
 
 #[test]
+fn rings_of_all_kinds_wake_by_semaphores_if_their_maker_says_so() {
+    for ring in ["spsc", "mpmc", "broadcast", "latest"] {
+        let place = Place::new();
+        let arguments = ["r", "--ring", ring, "--wakeup", "semaphore", "--wait", "park"];
+        let mut recv = place.start(&[&["recv", "--follow"], &arguments[..]].concat());
+        wait_for(&place, "r", Role::Consumer, 1);
+        assert_eq!(place.info("r")["wakeup"], "semaphore");
+        let table = String::from_utf8(place.run(&["info", "r"]).stdout).unwrap();
+        assert!(
+            table.lines().any(|line| line.split_whitespace().eq(["sleepers", "wake", "by", "semaphore"])),
+            "{table}"
+        );
+        // Who does not ask sleeps, and wakes, as the maker chose.
+        let mut send = Running::new(place.command(&["send", "r", "--ring", ring]).stdin(Stdio::piped()));
+        let (mut stdin, mut stdout) = (send.child.stdin.take().unwrap(), BufReader::new(recv.stdout()));
+        for line in ["one\n", "two\n"] {
+            stdin.write_all(line.as_bytes()).unwrap();
+            let mut received = String::new();
+            stdout.read_line(&mut received).unwrap();
+            assert_eq!(received, line, "{ring}");
+        }
+        drop(stdin);
+        assert_quiet(&send.finish());
+        assert_quiet(&recv.finish());
+        // Who asks a ring for semaphores that it does not have is told so.
+        place.run_with(&["send", "futex", "--ring", ring, "--keep"], b"1\n");
+        let refused = place.run(&["recv", "futex", "--ring", ring, "--wakeup", "semaphore"]);
+        assert_eq!(refused.code(), Some(1));
+        assert!(refused.stderr.contains("woken by semaphores"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn what_does_not_go_with_a_ring_is_refused() {
     let place = Place::new();
     for (arguments, reason) in [

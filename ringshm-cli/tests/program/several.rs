@@ -50,12 +50,13 @@ fn halves() -> [Vec<u8>; 2] {
     halves
 }
 
-fn all_kinds(wait: &str) {
+fn all_kinds(wait: &str, wakeup: &str) {
     let place = Place::new();
     let feed = feed();
     let input = place.file("input", &feed);
-    let recv = ["recv", "--tag", "prices", "mpmc:jobs", "broadcast:news", "latest:status", "--follow", "--wait", wait];
-    let recv = place.start(&recv);
+    let rings = ["prices", "mpmc:jobs", "broadcast:news", "latest:status"];
+    let recv = ["recv", "--tag", "--follow", "--wait", wait, "--wakeup", wakeup];
+    let recv = place.start(&[&recv[..], &rings].concat());
     for ring in ["prices", "jobs", "news", "status"] {
         place.wait_until(ring, has_live_consumer);
     }
@@ -93,8 +94,8 @@ fn all_kinds(wait: &str) {
 
 #[test]
 fn rings_of_all_kinds_are_received_whole_however_one_waits() {
-    for wait in ["spin", "yield", "park"] {
-        all_kinds(wait);
+    for (wait, wakeup) in [("spin", "futex"), ("yield", "futex"), ("park", "futex"), ("park", "semaphore")] {
+        all_kinds(wait, wakeup);
     }
 }
 
