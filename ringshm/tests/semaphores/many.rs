@@ -4,7 +4,7 @@
 //! `loom-tests/tests/wakeup.rs` do. They show who sleeps on what, and what the dead leave behind.
 
 use crate::folder::Folder;
-use crate::peer::{Peer, report, until};
+use crate::peer::{PATIENCE, Peer, report, until};
 use crate::semaphore_of;
 use ringshm::{Builder, Message, OnDeath, OpenError, Role, Snapshot, Wait, Wakeup, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
@@ -373,7 +373,7 @@ fn who_asks_a_ring_of_many_for_semaphores_gets_them_or_an_error() {
     let consumer = ringshm::mpmc::<[u8]>("bytes").directory(ring.folder.path()).wait(Wait::Park).consumer();
     let mut consumer = consumer.expect("a free lane");
     std::thread::scope(|scope| {
-        let receiver = scope.spawn(|| consumer.recv_ref().map(|message| number(&message)));
+        let receiver = scope.spawn(|| consumer.recv_ref_timeout(PATIENCE).map(|message| number(&message)));
         ring.await_sleeper(ring.consumer(0));
         assert_eq!(sender.ask("send 7"), "sent");
         assert_eq!(receiver.join().expect("it does not panic"), Ok(7));
