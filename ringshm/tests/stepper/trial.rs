@@ -229,10 +229,13 @@ impl Scene {
                     thread.is_finished()
                 });
                 self.source = Some(thread.join().expect("the sleeper wakes up"));
+                // What the dead had in hand may come after it.
+                let mut has_come = false;
                 for received in others {
-                    if self.take(received) {
-                        return;
-                    }
+                    has_come |= self.take(received);
+                }
+                if has_come {
+                    return;
                 }
             }
             None => {}
