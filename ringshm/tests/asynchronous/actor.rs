@@ -96,6 +96,16 @@ enum Sink {
 /// Kinds of rings, by number.
 pub(crate) const KINDS: usize = 9;
 
+/// The crash point between publishing and waking of who sends to a ring of that kind.
+#[cfg(feature = "crash-points")]
+pub(crate) fn before_waking(kind: usize) -> &'static str {
+    match kind {
+        2 | 3 => "sleepers.taken",
+        4..=7 => "eventcount.counted",
+        _ => "doorbell.answered",
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Actor {
     way: Option<Way>,

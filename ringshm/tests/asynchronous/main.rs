@@ -74,10 +74,10 @@ fn a_killed_producer_is_noticed_by_a_watcher() {
     }
 }
 
-/// Starts a process that will be killed when it has taken somebody's announcement, and has not woken anybody.
+/// Starts a process that will be killed when it has seen somebody's announcement, and has not woken anybody.
 #[cfg(feature = "crash-points")]
-fn start_a_doomed_ringer(folder: &Folder) -> Process {
-    let at = |command: &mut std::process::Command| _ = command.env("RINGSHM_CRASH_AT", "doorbell.answered");
+fn start_a_doomed_ringer(folder: &Folder, kind: usize) -> Process {
+    let at = |command: &mut std::process::Command| _ = command.env("RINGSHM_CRASH_AT", actor::before_waking(kind));
     let mut sender = Process::start_with(folder, at);
     assert_eq!(sender.ask("s-open"), "open");
     sender
@@ -89,7 +89,7 @@ fn a_producer_killed_between_publishing_and_waking_delays_its_message_to_a_watch
     for mechanism in MECHANISMS {
         let folder = Folder::for_leftovers();
         let mut watcher = start(&folder, &format!("w-open {mechanism}"));
-        let mut sender = start_a_doomed_ringer(&folder);
+        let mut sender = start_a_doomed_ringer(&folder, 0);
         watcher.begin("w-recv");
         assert!(watcher.sleeps());
         sender.tell("s-send 0");
@@ -102,15 +102,15 @@ fn a_producer_killed_between_publishing_and_waking_delays_its_message_to_a_watch
 #[cfg(feature = "crash-points")]
 #[test]
 fn a_producer_killed_between_publishing_and_waking_delays_its_message_by_one_look() {
-    for way in WAYS {
+    for (way, kind) in WAYS.into_iter().flat_map(|way| (0..actor::KINDS).map(move |kind| (way, kind))) {
         let folder = Folder::for_leftovers();
         let mut task = start(&folder, &format!("a-open {way} bounded"));
-        let mut sender = start_a_doomed_ringer(&folder);
-        task.begin("a-recv 0");
+        let mut sender = start_a_doomed_ringer(&folder, kind);
+        task.begin(&format!("a-recv {kind}"));
         assert!(task.sleeps());
-        sender.tell("s-send 0");
-        assert_eq!(sender.hear_or_end(), None, "{way}: it lives");
-        assert_eq!(task.hear(), "received 7", "{way}");
+        sender.tell(&format!("s-send {kind}"));
+        assert_eq!(sender.hear_or_end(), None, "{way}, ring {kind}: it lives");
+        assert_eq!(task.hear(), "received 7", "{way}, ring {kind}");
         task.finish();
     }
 }
