@@ -38,7 +38,12 @@ pub struct Control {
     pub lanes: [Apart<AtomicU64>; 2],
     /// The same for those that sleep on the words.
     pub sleepers: [Apart<AtomicU32>; 2],
+    /// Room for a semaphore for each direction.
+    pub semaphores: [Apart<[AtomicU64; SEMAPHORE / 8]>; 2],
 }
+
+/// So long is the `sem_t` of a C library at most.
+pub const SEMAPHORE: usize = 32;
 
 /// Blocks of at most this size can be copied through the mapping.
 pub const LARGEST_BLOCK: usize = 1 << 20;

@@ -83,6 +83,8 @@ pub enum Test {
     Alone,
     /// The time until the answer.
     RoundTrip,
+    /// The same, where both sides sleep for each message.
+    Wake,
     /// The time from when a message should have been sent until it is received.
     Offered {
         /// Messages in a second.

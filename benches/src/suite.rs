@@ -46,6 +46,8 @@ pub enum Topic {
     RingSize,
     /// How long is a round trip?
     RoundTrip,
+    /// How long is a round trip for which both sides sleep, in every way to sleep, each beside its bare form?
+    WakeUp,
     /// How late is a message at an offered rate, depending on how one waits?
     Waiting,
     /// How many messages go through where each goes to one of many consumers?
@@ -83,6 +85,7 @@ impl core::fmt::Display for Title {
             Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
             Topic::RoundTrip if self.sleeping => write!(f, "round trip, {whom}, {cargo}, sleeping"),
             Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
+            Topic::WakeUp => write!(f, "wake-up and back, {whom}, {cargo}"),
             Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
             Topic::Tail => write!(f, "tail, {whom}, {cargo}, {} messages a second", self.rate),
@@ -129,6 +132,7 @@ pub fn groups(options: &Options) -> Vec<Group> {
         }
     }
     groups.extend([8, 64].map(|size| suite.round_trip(Kind::Processes, size, true)));
+    groups.push(suite.wake_up(8));
     groups.push(suite.throughput(Kind::Processes, Cargo::Records(1 << 16), 1));
     groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
     groups.extend(crowds(&suite, options.quick));
@@ -286,6 +290,24 @@ impl Suite {
         let plays = |limit: &&&str| self.rivals.iter().any(|rival| rival.name == **limit);
         plans.extend(limits.iter().filter(plays).map(|limit| self.plan(limit, Test::RoundTrip, &title, wait)));
         Group { plans, title }
+    }
+
+    fn wake_up(&self, size: usize) -> Group {
+        let title = Title { sleeping: true, ..self.title(Topic::WakeUp, Kind::Processes, Cargo::Messages(size)) };
+        let players: Vec<&Rival> = self.able(Feat::Wake).filter(|rival| rival.side != Side::Limit).collect();
+        // Each in turn with its bare form, once.
+        let mut names: Vec<&str> = Vec::new();
+        for name in players.iter().flat_map(|rival| [Some(rival.name), rival.bare]).flatten() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let plans = names.into_iter().map(|name| Plan {
+            // A trip takes a thousand times as long as one for which both spin.
+            seconds: 2.0 * self.seconds,
+            ..self.plan(name, Test::Wake, &title, Waiting::Park)
+        });
+        Group { plans: plans.collect(), title }
     }
 
     fn waiting(&self, rate: f64) -> Group {
