@@ -94,8 +94,10 @@ impl<M: Message> Sender<M> for BareEnd<'_> {
         let word = self.encoded(message.number());
         if self.bare == Bare::Futex {
             let sleeper = &self.control.sleepers[self.direction].0;
-            sleeper.store(word as u32, Release);
-            futex::wake(sleeper, futex::Flags::empty(), 1).expect("futex wakes");
+            sleeper.number.store(word, Release);
+            // Relaxed: the kernel compares it, and whoever sees an old number or an old word looks again.
+            sleeper.word.fetch_add(1, Relaxed);
+            futex::wake(&sleeper.word, futex::Flags::empty(), 1).expect("futex wakes");
             return;
         }
         self.word().store(word, Release);
@@ -115,21 +117,22 @@ impl<M: Message> Receiver<M> for BareEnd<'_> {
         if self.bare == Bare::Futex {
             let sleeper = &self.control.sleepers[self.direction].0;
             loop {
-                let word = sleeper.load(Acquire);
-                if word != self.last as u32 {
-                    self.last = u64::from(word);
-                    return M::numbered(u64::from(word >> 1).wrapping_sub(3));
+                let word = sleeper.word.load(Acquire);
+                let number = sleeper.number.load(Acquire);
+                if number != self.last {
+                    self.last = number;
+                    return M::numbered((number >> 1).wrapping_sub(3));
                 }
-                match futex::wait(sleeper, futex::Flags::empty(), word, None) {
+                match futex::wait(&sleeper.word, futex::Flags::empty(), word, None) {
                     Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                     Err(error) => panic!("futex waits: {error}"),
                 }
             }
         }
-        if self.bare == Bare::Semaphore {
-            self.await_post();
-        }
         loop {
+            if self.bare == Bare::Semaphore {
+                self.await_post();
+            }
             let word = self.word().load(Acquire);
             if word != self.last && word & 1 == self.direction as u64 {
                 self.last = word;

@@ -85,6 +85,11 @@ pub enum Test {
     RoundTrip,
     /// The same, where both sides sleep for each message.
     Wake,
+    /// As `Offered`, to a consumer that sleeps for each message.
+    WakeAt {
+        /// Messages in a second.
+        rate: f64,
+    },
     /// The time from when a message should have been sent until it is received.
     Offered {
         /// Messages in a second.

@@ -46,7 +46,8 @@ pub enum Topic {
     RingSize,
     /// How long is a round trip?
     RoundTrip,
-    /// How long is a round trip for which both sides sleep, in every way to sleep, each beside its bare form?
+    /// How late is a message for a consumer that sleeps, and how long is a round trip for which both sides sleep, in every way to sleep, each
+    /// beside its bare form?
     WakeUp,
     /// How late is a message at an offered rate, depending on how one waits?
     Waiting,
@@ -85,6 +86,7 @@ impl core::fmt::Display for Title {
             Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
             Topic::RoundTrip if self.sleeping => write!(f, "round trip, {whom}, {cargo}, sleeping"),
             Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
+            Topic::WakeUp if self.rate > 0.0 => write!(f, "wake-up, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::WakeUp => write!(f, "wake-up and back, {whom}, {cargo}"),
             Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
@@ -111,6 +113,9 @@ pub struct Options {
 /// Offered messages in a second.
 const RATES: [f64; 6] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6];
 
+/// Messages in a second to a consumer that sleeps: seldom enough that it sleeps for each.
+const WAKE_UPS: f64 = 5e3;
+
 /// The groups to be measured.
 #[must_use]
 pub fn groups(options: &Options) -> Vec<Group> {
@@ -132,7 +137,7 @@ pub fn groups(options: &Options) -> Vec<Group> {
         }
     }
     groups.extend([8, 64].map(|size| suite.round_trip(Kind::Processes, size, true)));
-    groups.push(suite.wake_up(8));
+    groups.extend([Test::WakeAt { rate: WAKE_UPS }, Test::Wake].map(|test| suite.wake_up(test, 8)));
     groups.push(suite.throughput(Kind::Processes, Cargo::Records(1 << 16), 1));
     groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
     groups.extend(crowds(&suite, options.quick));
@@ -292,8 +297,9 @@ impl Suite {
         Group { plans, title }
     }
 
-    fn wake_up(&self, size: usize) -> Group {
-        let title = Title { sleeping: true, ..self.title(Topic::WakeUp, Kind::Processes, Cargo::Messages(size)) };
+    fn wake_up(&self, test: Test, size: usize) -> Group {
+        let rate = if let Test::WakeAt { rate } = test { rate } else { 0.0 };
+        let title = Title { rate, sleeping: true, ..self.title(Topic::WakeUp, Kind::Processes, Cargo::Messages(size)) };
         let players: Vec<&Rival> = self.able(Feat::Wake).filter(|rival| rival.side != Side::Limit).collect();
         // Each in turn with its bare form, once.
         let mut names: Vec<&str> = Vec::new();
@@ -303,9 +309,9 @@ impl Suite {
             }
         }
         let plans = names.into_iter().map(|name| Plan {
-            // A trip takes a thousand times as long as one for which both spin.
+            // There are fewer messages than where nobody sleeps.
             seconds: 2.0 * self.seconds,
-            ..self.plan(name, Test::Wake, &title, Waiting::Park)
+            ..self.plan(name, test, &title, Waiting::Park)
         });
         Group { plans: plans.collect(), title }
     }

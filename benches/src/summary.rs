@@ -160,7 +160,7 @@ fn standing_of(plan: &Plan) -> Standing {
 
 /// The limit that it is compared with, if that is not the best.
 fn bare_form_of(plan: &Plan) -> Option<&'static str> {
-    let is_asked = plan.test == Test::Wake;
+    let is_asked = matches!(plan.test, Test::Wake | Test::WakeAt { .. });
     is_asked.then(|| rivals::named(&plan.rival).ok()?.bare).flatten()
 }
 

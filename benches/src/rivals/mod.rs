@@ -254,7 +254,7 @@ impl Rival {
             Test::Lossy => self.lossy,
             Test::Alone => self.alone,
             Test::Recovery => self.recovery,
-            Test::Wake => self.wake,
+            Test::Wake | Test::WakeAt { .. } => self.wake,
             // Who has both has the latter for this.
             Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
             Test::Stream { .. } | Test::Offered { .. } | Test::Tail { .. } | Test::Copy => self.cargo(plan.cargo),

@@ -98,7 +98,9 @@ pub fn across<R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
             by_size!(stage.plan, [8 is Word, 64 is Line, 256 is Lines4, 1024 is Lines16], M, stream_of::<M, R>(stage, batch))
         }
         Test::RoundTrip | Test::Wake => by_size!(stage.plan, [8 is Word, 64 is Line], M, trip_of::<M, R>(stage)),
-        Test::Offered { rate } => by_size!(stage.plan, [8 is Word, 64 is Line], M, offered_of::<M, R>(stage, rate)),
+        Test::Offered { rate } | Test::WakeAt { rate } => {
+            by_size!(stage.plan, [8 is Word, 64 is Line], M, offered_of::<M, R>(stage, rate))
+        }
         Test::Tail { rate, setting } => by_size!(stage.plan, [64 is Line], M, tail_of::<M, R>(stage, rate, setting)),
         Test::Seen => by_size!(stage.plan, [8 is Word, 64 is Line], M, seen_of::<M, R>(stage)),
         other => bail!("no {other:?} between two"),
@@ -153,6 +155,12 @@ pub fn bare(stage: &Stage, bare: Bare) -> Result<Option<Outcome>> {
         return stage.perform(
             |control| trip::write::<Word>(&mut producing.0, control),
             |control| trip::watch::<Word>(&mut consuming.1, seconds, control),
+        );
+    }
+    if let Test::WakeAt { rate } = stage.plan.test {
+        return stage.perform(
+            |control| offered::produce::<Word>(&mut producing.0, rate, control),
+            |control| offered::consume::<Word>(&mut consuming.1, seconds, control),
         );
     }
     stage.perform(
