@@ -130,6 +130,8 @@ fn test(root: &Path) -> Result<()> {
         "--test",
         "waking",
     ]))?;
+    // Without crash points, which would be counted.
+    run(cargo(root).args(["test", "-p", "ringshm", "--features", "tokio", "--test", "cost"]))?;
     run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC, "--doc", "asynchronous"]))?;
     loom(root, None, &[])?;
     leftovers::compare(&before)
