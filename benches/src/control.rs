@@ -37,8 +37,23 @@ pub struct Control {
     /// A word for each direction, for the probe and the bare limits.
     pub lanes: [Apart<AtomicU64>; 2],
     /// The same for those that sleep on the words.
-    pub sleepers: [Apart<AtomicU32>; 2],
+    pub sleepers: [Apart<Sleeper>; 2],
+    /// Room for a semaphore for each direction.
+    pub semaphores: [Apart<[AtomicU64; SEMAPHORE / 8]>; 2],
 }
+
+/// A number, and a word to sleep on that changes with it.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Sleeper {
+    /// The number.
+    pub number: AtomicU64,
+    /// The word.
+    pub word: AtomicU32,
+}
+
+/// So long is the `sem_t` of a C library at most.
+pub const SEMAPHORE: usize = 32;
 
 /// Blocks of at most this size can be copied through the mapping.
 pub const LARGEST_BLOCK: usize = 1 << 20;

@@ -1,12 +1,13 @@
-//! What the hardware and the kernel allow: a bare word that travels between two processes, a bare futex, a bare copy.
+//! What the hardware and the kernel allow: a bare word that travels between two processes, a bare futex or semaphore, a bare copy.
 //!
 //! # Safety
-//! A block belongs to the producer while its turn is even and to the consumer while it is odd.
+//! A block belongs to the producer while its turn is even and to the consumer while it is odd. A semaphore has room of its own in the control page,
+//! and is made before the sides meet.
 
-#![allow(unsafe_code, reason = "copies blocks into and out of shared memory")]
+#![allow(unsafe_code, reason = "copies blocks into and out of shared memory, and calls the C library for semaphores")]
 
 use crate::channel::{Receiver, Sender};
-use crate::control::{BLOCKS, Control, Shared};
+use crate::control::{BLOCKS, Control, SEMAPHORE, Shared};
 use crate::message::{Inspect, Message};
 use crate::plan::Reading;
 use crate::stream::take_time;
@@ -23,6 +24,8 @@ pub enum Bare {
     TwoLines,
     /// A word for each direction, and a system call to sleep on it or to wake.
     Futex,
+    /// A word for each direction, and a semaphore of the C library: `sem_post`, `sem_timedwait`.
+    Semaphore,
 }
 
 /// One end of a bare channel, which holds one message: a number. Bit 0 of the word tells the directions apart on one line.
@@ -43,6 +46,37 @@ impl<'a> BareEnd<'a> {
         Self { control, bare, direction, last: 0 }
     }
 
+    /// Makes its semaphore. Before the sides meet, by one of them.
+    ///
+    /// # Panics
+    /// If the C library has no semaphores between processes.
+    pub fn prepare(&self) {
+        // SAFETY: see the module; nobody uses it yet.
+        let outcome = unsafe { libc::sem_init(self.semaphore(), 1, 0) };
+        assert_eq!(outcome, 0, "a semaphore for processes");
+    }
+
+    fn semaphore(&self) -> *mut libc::sem_t {
+        const { assert!(size_of::<libc::sem_t>() <= SEMAPHORE && align_of::<libc::sem_t>() <= 8) };
+        self.control.semaphores[self.direction].0.as_ptr().cast_mut().cast()
+    }
+
+    fn await_post(&self) {
+        // Far away, as nobody dies here: what it costs is that there is one.
+        let deadline = libc::timespec { tv_sec: i64::from(i32::MAX), tv_nsec: 0 };
+        // SAFETY: see the module.
+        while unsafe { libc::sem_timedwait(self.semaphore(), &raw const deadline) } != 0 {
+            let error = std::io::Error::last_os_error();
+            assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "a semaphore waits: {error}");
+        }
+    }
+
+    fn post(&self) {
+        // SAFETY: see the module.
+        let outcome = unsafe { libc::sem_post(self.semaphore()) };
+        assert_eq!(outcome, 0, "it does not overflow");
+    }
+
     fn word(&self) -> &AtomicU64 {
         let lane = if self.bare == Bare::OneLine { 0 } else { self.direction };
         &self.control.lanes[lane].0
@@ -60,10 +94,15 @@ impl<M: Message> Sender<M> for BareEnd<'_> {
         let word = self.encoded(message.number());
         if self.bare == Bare::Futex {
             let sleeper = &self.control.sleepers[self.direction].0;
-            sleeper.store(word as u32, Release);
-            futex::wake(sleeper, futex::Flags::empty(), 1).expect("futex wakes");
-        } else {
-            self.word().store(word, Release);
+            sleeper.number.store(word, Release);
+            // Relaxed: the kernel compares it, and whoever sees an old number or an old word looks again.
+            sleeper.word.fetch_add(1, Relaxed);
+            futex::wake(&sleeper.word, futex::Flags::empty(), 1).expect("futex wakes");
+            return;
+        }
+        self.word().store(word, Release);
+        if self.bare == Bare::Semaphore {
+            self.post();
         }
     }
 
@@ -78,18 +117,22 @@ impl<M: Message> Receiver<M> for BareEnd<'_> {
         if self.bare == Bare::Futex {
             let sleeper = &self.control.sleepers[self.direction].0;
             loop {
-                let word = sleeper.load(Acquire);
-                if word != self.last as u32 {
-                    self.last = u64::from(word);
-                    return M::numbered(u64::from(word >> 1).wrapping_sub(3));
+                let word = sleeper.word.load(Acquire);
+                let number = sleeper.number.load(Acquire);
+                if number != self.last {
+                    self.last = number;
+                    return M::numbered((number >> 1).wrapping_sub(3));
                 }
-                match futex::wait(sleeper, futex::Flags::empty(), word, None) {
+                match futex::wait(&sleeper.word, futex::Flags::empty(), word, None) {
                     Ok(()) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                     Err(error) => panic!("futex waits: {error}"),
                 }
             }
         }
         loop {
+            if self.bare == Bare::Semaphore {
+                self.await_post();
+            }
             let word = self.word().load(Acquire);
             if word != self.last && word & 1 == self.direction as u64 {
                 self.last = word;

@@ -83,6 +83,13 @@ pub enum Test {
     Alone,
     /// The time until the answer.
     RoundTrip,
+    /// The same, where both sides sleep for each message.
+    Wake,
+    /// As `Offered`, to a consumer that sleeps for each message.
+    WakeAt {
+        /// Messages in a second.
+        rate: f64,
+    },
     /// The time from when a message should have been sent until it is received.
     Offered {
         /// Messages in a second.

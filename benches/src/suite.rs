@@ -46,6 +46,9 @@ pub enum Topic {
     RingSize,
     /// How long is a round trip?
     RoundTrip,
+    /// How late is a message for a consumer that sleeps, and how long is a round trip for which both sides sleep, in every way to sleep, each
+    /// beside its bare form?
+    WakeUp,
     /// How late is a message at an offered rate, depending on how one waits?
     Waiting,
     /// How many messages go through where each goes to one of many consumers?
@@ -83,6 +86,8 @@ impl core::fmt::Display for Title {
             Topic::RingSize => write!(f, "ring size, {whom}, {cargo}, {} slots", self.capacity),
             Topic::RoundTrip if self.sleeping => write!(f, "round trip, {whom}, {cargo}, sleeping"),
             Topic::RoundTrip => write!(f, "round trip, {whom}, {cargo}, spinning"),
+            Topic::WakeUp if self.rate > 0.0 => write!(f, "wake-up, {whom}, {cargo}, {} messages a second", self.rate),
+            Topic::WakeUp => write!(f, "wake-up and back, {whom}, {cargo}"),
             Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
             Topic::Tail => write!(f, "tail, {whom}, {cargo}, {} messages a second", self.rate),
@@ -108,6 +113,9 @@ pub struct Options {
 /// Offered messages in a second.
 const RATES: [f64; 6] = [1e3, 1e4, 5e4, 1e5, 5e5, 1e6];
 
+/// Messages in a second to a consumer that sleeps: seldom enough that it sleeps for each.
+const WAKE_UPS: f64 = 5e3;
+
 /// The groups to be measured.
 #[must_use]
 pub fn groups(options: &Options) -> Vec<Group> {
@@ -129,6 +137,7 @@ pub fn groups(options: &Options) -> Vec<Group> {
         }
     }
     groups.extend([8, 64].map(|size| suite.round_trip(Kind::Processes, size, true)));
+    groups.extend([Test::WakeAt { rate: WAKE_UPS }, Test::Wake].map(|test| suite.wake_up(test, 8)));
     groups.push(suite.throughput(Kind::Processes, Cargo::Records(1 << 16), 1));
     groups.push(suite.throughput(Kind::Processes, Cargo::Feed, 64));
     groups.extend(crowds(&suite, options.quick));
@@ -286,6 +295,25 @@ impl Suite {
         let plays = |limit: &&&str| self.rivals.iter().any(|rival| rival.name == **limit);
         plans.extend(limits.iter().filter(plays).map(|limit| self.plan(limit, Test::RoundTrip, &title, wait)));
         Group { plans, title }
+    }
+
+    fn wake_up(&self, test: Test, size: usize) -> Group {
+        let rate = if let Test::WakeAt { rate } = test { rate } else { 0.0 };
+        let title = Title { rate, sleeping: true, ..self.title(Topic::WakeUp, Kind::Processes, Cargo::Messages(size)) };
+        let players: Vec<&Rival> = self.able(Feat::Wake).filter(|rival| rival.side != Side::Limit).collect();
+        // Each in turn with its bare form, once.
+        let mut names: Vec<&str> = Vec::new();
+        for name in players.iter().flat_map(|rival| [Some(rival.name), rival.bare]).flatten() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let plans = names.into_iter().map(|name| Plan {
+            // There are fewer messages than where nobody sleeps.
+            seconds: 2.0 * self.seconds,
+            ..self.plan(name, test, &title, Waiting::Park)
+        });
+        Group { plans: plans.collect(), title }
     }
 
     fn waiting(&self, rate: f64) -> Group {

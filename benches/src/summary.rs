@@ -38,7 +38,7 @@ pub struct Row {
     pub sustained: f64,
     /// How many times as good as the best rival: the median over rounds.
     pub to_rival: Option<f64>,
-    /// How many times as good as the limit: the median over rounds.
+    /// How many times as good as the best limit, or as the bare form of what it does: the median over rounds.
     pub to_limit: Option<f64>,
     /// How many times as good as each of the others: the medians over rounds.
     pub to: BTreeMap<String, f64>,
@@ -102,7 +102,8 @@ fn section(group: &Group, state: State, runs: &[&Run]) -> Section {
             let ratio = |other: Option<usize>| other.and_then(|other| ratio(runs, &of_plan[other]));
             let others = group.plans.iter().zip(&of_plan).filter(|(other, _)| *other != plan);
             let to = others.filter_map(|(other, theirs)| Some((name(other), self::ratio(runs, theirs)?))).collect();
-            Row { to_rival: ratio(rival), to_limit: ratio(limit), to, ..row(plan, runs) }
+            let bare = bare_form_of(plan).and_then(|bare| group.plans.iter().position(|other| other.rival == bare));
+            Row { to_rival: ratio(rival), to_limit: ratio(bare.or(limit)), to, ..row(plan, runs) }
         })
         .collect();
     Section { title: group.title.clone(), state, distance: median(&mut distances), lines }
@@ -155,6 +156,12 @@ fn standing_of(plan: &Plan) -> Standing {
         Ok(Side::Limit) => Standing::Limit,
         Ok(Side::Theirs) | Err(_) => Standing::Rival,
     }
+}
+
+/// The limit that it is compared with, if that is not the best.
+fn bare_form_of(plan: &Plan) -> Option<&'static str> {
+    let is_asked = matches!(plan.test, Test::Wake | Test::WakeAt { .. });
+    is_asked.then(|| rivals::named(&plan.rival).ok()?.bare).flatten()
 }
 
 /// Messages in a second, or nanoseconds.

@@ -12,7 +12,7 @@ pub fn of(sections: &[Section]) -> String {
         let _ = writeln!(table, "\n{} [{}, {:.0} ns]", section.title, section.state, section.distance);
         let is_time = matches!(
             section.title.topic,
-            Topic::RoundTrip | Topic::Waiting | Topic::Latest | Topic::Alone | Topic::Recovery
+            Topic::RoundTrip | Topic::WakeUp | Topic::Waiting | Topic::Latest | Topic::Alone | Topic::Recovery
         );
         let columns = if is_time { "p99     p99.9       max    cpu" } else { "GB/s" };
         let _ = writeln!(

@@ -138,7 +138,7 @@ fn watches(doors: &[Arc<dyn Visited>]) -> Watches {
 fn meet(watches: &mut Watches) -> usize {
     let mut met = 0;
     for watch in watches {
-        if watch.look() {
+        if !watch.is_quiet() && watch.look() {
             watch.get_mut().is_met = true;
             met += 1;
         }

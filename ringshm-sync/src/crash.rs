@@ -7,6 +7,8 @@
 //! - `RINGSHM_CRASH_LOG=path`: the name of every point is appended to that file the first time it is reached, so that a
 //!   test can learn which points a scenario passes, and then kill at each of them.
 //!
+//! And one for tests in which nobody dies: with `RINGSHM_NEVER_LOOK` no sleeper looks by itself now and then, which would hide a wake-up that was lost.
+//!
 //! In a model, a participant dies at a point by `death::live_until`.
 
 /// Marks a crash point. Names read `file.step`.
@@ -18,7 +20,16 @@ pub fn point(_name: &'static str) {}
 pub use crate::death::pass as point;
 
 #[cfg(all(feature = "crash-points", not(loom)))]
+pub(crate) use armed::parks_are_bounded;
+#[cfg(all(feature = "crash-points", not(loom)))]
 pub use armed::point;
+
+/// Whether sleepers look by themselves now and then.
+#[cfg(any(not(feature = "crash-points"), loom))]
+#[inline(always)]
+pub(crate) fn parks_are_bounded() -> bool {
+    true
+}
 
 #[cfg(all(feature = "crash-points", not(loom)))]
 mod armed {
@@ -47,6 +58,13 @@ mod armed {
         });
         Mutex::new(Plan { signals: plans.into_iter().flatten().collect(), log, visits: HashMap::new() })
     });
+
+    static ARE_BOUNDED: LazyLock<bool> = LazyLock::new(|| std::env::var_os("RINGSHM_NEVER_LOOK").is_none());
+
+    /// Whether sleepers look by themselves now and then.
+    pub(crate) fn parks_are_bounded() -> bool {
+        *ARE_BOUNDED
+    }
 
     /// Marks a crash point. Names read `file.step`.
     pub fn point(name: &'static str) {

@@ -29,6 +29,11 @@ use core::time::Duration;
 /// nobody rings, is noticed soon. An idle participant wakes up 200 times a second for it: about a thousandth of a core.
 pub const LONGEST_PARK: Duration = Duration::from_millis(5);
 
+/// When a park ends that begins now, if nobody rings.
+pub(crate) fn end_of_park(deadline: Deadline) -> Deadline {
+    if crash::parks_are_bounded() { deadline.at_most(LONGEST_PARK) } else { deadline }
+}
+
 /// The owner is asleep, or about to be: whoever publishes must wake it.
 const ASLEEP: u32 = 1;
 /// The owner does not make other processors fence: ringers must fence themselves before they look.
@@ -146,7 +151,7 @@ impl Bell for Doorbell {
         // Relaxed: the kernel compares the word again, under its own lock, before it puts the thread to sleep.
         let word = self.word.load(Relaxed);
         if word & ASLEEP != 0 {
-            self.word.wait(word, deadline.at_most(LONGEST_PARK));
+            self.word.wait(word, end_of_park(deadline));
         }
         self.withdraw();
         crash::point("doorbell.awake");

@@ -18,7 +18,7 @@ use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::atomic::fence;
 use crate::barrier::{self, Light};
 use crate::crash;
-use crate::doorbell::LONGEST_PARK;
+use crate::doorbell::end_of_park;
 use crate::futex::Futex;
 use crate::time::Deadline;
 use crate::wait::Bell;
@@ -44,7 +44,7 @@ const ATTEMPTS: u32 = 8;
 /// | the rest | how often it was rung with `WAITERS` set | a ringer | |
 ///
 /// Another process that writes nonsense into the word can make a ringer call the kernel for nothing, or make a sleeper
-/// wait for [`LONGEST_PARK`]; nothing else.
+/// wait for [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK); nothing else.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct EventCount {
@@ -140,7 +140,7 @@ impl Bell for EventCount {
     }
 
     fn park(&self, ticket: u32, deadline: Deadline) {
-        self.word.wait(ticket, deadline.at_most(LONGEST_PARK));
+        self.word.wait(ticket, end_of_park(deadline));
     }
 
     fn withdraw(&self) {}

@@ -19,7 +19,7 @@
 //!
 //! Who dies where: who is killed while it waits leaves itself in `waiters`, and every later post makes a system call for
 //! nothing, as with the C library. Who is killed between counting up and waking delays a waiter of ours by at most
-//! [`LONGEST_PARK`], because no sleep is longer; one in C sleeps until the next post.
+//! [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK), because no sleep is longer; one in C sleeps until the next post.
 //!
 //! On 32-bit machines glibc's `sem_t` has another shape: there, these serve programs of this library only. musl's has another shape
 //! everywhere, so a C program linked with musl cannot take part.
@@ -43,7 +43,7 @@ pub use error::{AttachError, InitError, PostError};
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::crash;
-use crate::doorbell::LONGEST_PARK;
+use crate::doorbell::end_of_park;
 use crate::time::Deadline;
 use crate::wait::TimedOut;
 use crate::wide::WideFutex;
@@ -211,7 +211,8 @@ impl Semaphore {
         false
     }
 
-    /// Counts one down, and if there is nothing to count sleeps once: until a post, a signal, `deadline` or for [`LONGEST_PARK`]. Says
+    /// Counts one down, and if there is nothing to count sleeps once: until a post, a signal, `deadline` or for
+    /// [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK). Says
     /// whether it counted. For those who look at something else in between.
     pub fn doze(&self, deadline: Deadline) -> bool {
         self.try_wait() || self.sleep_in_turns(Some(1), deadline)
@@ -236,7 +237,7 @@ impl Semaphore {
                 self.word.fetch_add(ONE_WAITER.wrapping_neg(), Relaxed);
                 return false;
             }
-            self.word.wait(0, deadline.at_most(LONGEST_PARK));
+            self.word.wait(0, end_of_park(deadline));
             turns = turns.map(|turns| turns - 1);
         }
     }

@@ -10,12 +10,14 @@
 //! ```
 //!
 //! For each bell by itself this is its own protocol: whoever publishes after the barrier sees the announcement, whoever published before
-//! it is seen by the second look (DOORBELL). Two things are different, because a sleeper with hundreds of bells could not afford
+//! it is seen by the second look (DOORBELL). Three things are different, because a sleeper with hundreds of bells could not afford
 //! them:
 //!
 //! * **An announcement stays** until it is rung, or withdrawn. What woke the sleeper is one bell as a rule; the others stand as they did, so the
 //!   next sleep costs them a load each. That holds for the end of a bounded sleep too: it looks at everything, for what a killed ringer
 //!   has published, and sleeps on. While the sleeper is busy elsewhere, a ringer that finds its announcement wakes nobody, once.
+//! * **What is quiet is not looked at.** While the announcement stands after whose making a look found nothing, nobody has rung; so a sleeper that was
+//!   woken by one of many looks at that one. Now and then it looks at all, for what a killed ringer has published.
 //! * **One barrier** orders all announcements that were made together.
 //!
 //! Who dies where: as for the bells. A sleeper that is killed leaves all its announcements, each of which costs one ringer one system call.
@@ -101,12 +103,14 @@ pub struct Watch<W> {
     /// How many announcements were made.
     announcements: u64,
     is_new: bool,
+    /// Whether the look after the announcement found nothing.
+    was_in_vain: bool,
 }
 
 impl<W: Watched> Watch<W> {
     /// Without an announcement.
     pub fn new(watched: W) -> Self {
-        Self { watched, ticket: None, announcements: 0, is_new: false }
+        Self { watched, ticket: None, announcements: 0, is_new: false, was_in_vain: false }
     }
 
     /// What is waited for.
@@ -114,8 +118,9 @@ impl<W: Watched> Watch<W> {
         &self.watched
     }
 
-    /// What is waited for.
+    /// What is waited for, to be changed: what was not to be seen may be now.
     pub fn get_mut(&mut self) -> &mut W {
+        self.was_in_vain = false;
         &mut self.watched
     }
 
@@ -127,6 +132,11 @@ impl<W: Watched> Watch<W> {
     /// Whether it has come.
     pub fn look(&mut self) -> bool {
         self.watched.look()
+    }
+
+    /// Whether nobody has rung since a look found nothing. What a ringer that was killed has published may be there all the same.
+    pub fn is_quiet(&self) -> bool {
+        self.was_in_vain && self.standing().is_some()
     }
 
     /// How many announcements were made: with each, the word to sleep on may be expected to be another.
@@ -143,6 +153,7 @@ impl<W: Watched> Watch<W> {
         self.ticket = Some(self.watched.bell().announce_quietly());
         self.announcements += 1;
         self.is_new = true;
+        self.was_in_vain = false;
         crash::point("watch.announced");
     }
 
@@ -177,7 +188,8 @@ pub fn announce<W: Watched>(watches: &mut [Watch<W>]) -> bool {
     let mut found = false;
     for watch in watches.iter_mut().filter(|watch| watch.is_new) {
         watch.is_new = false;
-        found |= watch.look();
+        watch.was_in_vain = !watch.look();
+        found |= !watch.was_in_vain;
     }
     !found
 }

@@ -8,6 +8,8 @@
 //!   have the word watched                    an eventfd that a sentry raises
 //! ```
 //!
+//! And all look now and then, at the same moments, called by the executor's timers, or where there are none by the sentry.
+//!
 //! The announcement is that of every sleeper (ringshm-sync: watch), so a publisher pays for an awaiting task what it pays for a parked thread. What
 //! is new is that the task does not sleep on the word: somebody does it for it (ringshm-sync: summons).
 
@@ -53,8 +55,8 @@ use std::task::{Context, Poll};
 ///
 /// # What is bounded
 /// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 15 ms, and
-/// 0.6 ms more for each handle of this process that is awaited by the same mechanism, up to 100 ms. By so much is a message delayed whose producer
-/// was killed between publishing and waking, and so long does it take to notice a death.
+/// 0.6 ms more for each handle of this process that is awaited, up to 100 ms. By so much is a message delayed whose producer was killed between
+/// publishing and waking, and so long does it take to notice a death. All handles of a process are looked at in the same moments.
 ///
 /// A task that receives or sends without ever waiting gives way to others after every 128 messages.
 ///
@@ -110,7 +112,7 @@ enum Via {
 /// From now on no wait of a task in this process ends but by being rung for: for tests, which must not be helped.
 #[doc(hidden)]
 pub fn never_remind() {
-    crate::sentry::never_remind();
+    crate::reminder::never_remind();
 }
 
 /// After how many messages in a row a task gives way.
@@ -122,7 +124,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// # Errors
     /// If the system has no thread; the handle is dropped then.
     pub fn new(handle: H) -> io::Result<Self> {
-        Ok(Self::via(handle, Via::Sentry(Place::take()?)))
+        Ok(Self::via(handle, Via::Sentry(Place::take(true)?)))
     }
 
     /// For tasks of tokio: its reactor wakes the task.
@@ -131,7 +133,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// If the system has no descriptor, or no thread; the handle is dropped then.
     ///
     /// # Panics
-    /// Outside of a runtime, or in one without `enable_io`.
+    /// Outside of a runtime, or in one without `enable_io` and `enable_time`.
     #[cfg(feature = "tokio")]
     pub fn in_tokio(handle: H) -> io::Result<Self> {
         Self::in_tokio_with(handle, Mechanism::best().mechanism)
@@ -146,7 +148,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// As `in_tokio`.
     #[cfg(feature = "tokio")]
     pub fn in_tokio_with(handle: H, mechanism: Mechanism) -> io::Result<Self> {
-        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::tokio(Descriptor::open(mechanism)?)?))))
+        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::tokio(Descriptor::open(mechanism, false)?)?))))
     }
 
     /// For any executor, with the reactor of async-io, whose thread waits for descriptors.
@@ -164,7 +166,7 @@ impl<H: ringshm_core::Waitable> Async<H> {
     /// As for `in_async_io`; and if the kernel does not have the mechanism.
     #[cfg(feature = "async-io")]
     pub fn in_async_io_with(handle: H, mechanism: Mechanism) -> io::Result<Self> {
-        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::async_io(Descriptor::open(mechanism)?)?))))
+        Ok(Self::via(handle, Via::Reactor(Box::new(Reactor::async_io(Descriptor::open(mechanism, false)?)?))))
     }
 
     fn via(handle: H, via: Via) -> Self {

@@ -57,6 +57,7 @@ mod broadcasting;
 mod builder;
 #[path = "latest.rs"]
 mod registers;
+mod reminder;
 mod sentry;
 pub mod sync;
 mod waitset;

@@ -3,19 +3,19 @@
 //! What it watches is a list of posts. Whoever has a post there renews it after each alarm, if it wants another one. The sentry keeps
 //! nobody's handle, only the memory that the word lies in; so a handle may go, at the price that its memory is unmapped a moment later.
 
+use crate::reminder;
 use ringshm_core::waitable::Word;
 use ringshm_sync::atomic::Ordering::Relaxed;
-use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
 use ringshm_sync::summons::Summons;
 use ringshm_sync::time::Deadline;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::Instant;
 
 /// How many words one sentry watches: as many as the kernel lets a thread sleep on, but for the one that calls the sentry itself.
 pub(crate) const POSTS: usize = MOST_WORDS - 1;
@@ -25,42 +25,25 @@ pub(crate) const POSTS: usize = MOST_WORDS - 1;
 pub(crate) enum Alarm {
     /// Wakes, once, when it has changed.
     Once(Waker),
-    /// Wakes when it has changed, and now and then before that, for a look, while anybody waits.
-    Summons(Arc<Summons>),
+    /// Wakes when it has changed; and if it reminds, now and then before that, for a look, while anybody waits.
+    Summons { summons: Arc<Summons>, reminds: bool },
 }
 
 impl Alarm {
     fn sound(self) {
         match self {
             Self::Once(waker) => waker.wake(),
-            Self::Summons(summons) => summons.rung(),
+            Self::Summons { summons, .. } => summons.rung(),
         }
     }
-}
 
-/// The shortest time between two reminders: each costs an idle task two threads' attention.
-const SHORTEST_LULL: Duration = LONGEST_PARK.saturating_mul(3);
-/// What a post adds to it, as a channel does for a wait set.
-const LULL_PER_POST: Duration = Duration::from_micros(600);
-/// The longest.
-const LONGEST_LULL: Duration = Duration::from_millis(100);
-
-/// For tests: see [`never_remind`].
-static NEVER: OnceLock<()> = OnceLock::new();
-
-/// From now on only a ring wakes anybody.
-#[cfg(feature = "async")]
-pub(crate) fn never_remind() {
-    NEVER.get_or_init(|| ());
-}
-
-/// How long it takes until those who wait at so many posts are called to look, although nobody has rung.
-pub(crate) fn lull(posts: usize) -> Duration {
-    if NEVER.get().is_some() {
-        return Duration::MAX;
+    /// Who is to be reminded, if anybody.
+    fn reminded(&self) -> Option<&Arc<Summons>> {
+        match self {
+            Self::Summons { summons, reminds: true } => Some(summons),
+            _ => None,
+        }
     }
-    let more = LULL_PER_POST.saturating_mul(u32::try_from(posts).unwrap_or(u32::MAX));
-    SHORTEST_LULL.saturating_add(more).min(LONGEST_LULL)
 }
 
 /// A word that is watched until it is not `expected` any more.
@@ -159,17 +142,17 @@ fn watch(shared: &Shared) {
             return;
         }
         let watched: Vec<_> = list.posts.iter().flatten().map(|post| (post.word.clone(), post.expected)).collect();
-        let reminded = list.posts.iter().flatten().filter(|post| matches!(post.alarm, Alarm::Summons(_))).count();
+        let reminds = list.posts.iter().flatten().any(|post| post.alarm.reminded().is_some());
         drop(list);
-        let until = match reminded {
-            0 => Deadline::NEVER,
-            _ => reminder.unwrap_or_else(|| Deadline::after(lull(reminded))),
+        let until = match reminds {
+            false => Deadline::NEVER,
+            true => reminder.unwrap_or_else(next_look),
         };
         let mut words = Words::new();
         words.push(shared.change.word(), seen);
         watched.iter().for_each(|(word, expected)| words.push(word.futex(), *expected));
         words.wait(until);
-        reminder = (reminded > 0).then_some(until);
+        reminder = reminds.then_some(until);
         // Relaxed: the alarm orders it.
         for alarm in shared.take_down(|post| post.word.futex().load(Relaxed) != post.expected) {
             alarm.sound();
@@ -179,6 +162,11 @@ fn watch(shared: &Shared) {
             reminder = None;
         }
     }
+}
+
+fn next_look() -> Deadline {
+    let left = |at: Instant| at.saturating_duration_since(Instant::now());
+    reminder::next_look().map_or(Deadline::NEVER, |at| Deadline::after(left(at)))
 }
 
 impl Shared {
@@ -191,16 +179,10 @@ impl Shared {
 
     /// Those that somebody waits for. The others are off the list then.
     fn waiting(&self) -> Vec<Arc<Summons>> {
-        let dismissed = self.take_down(|post| matches!(&post.alarm, Alarm::Summons(summons) if summons.dismiss()));
+        let dismissed = self.take_down(|post| post.alarm.reminded().is_some_and(|summons| summons.dismiss()));
         // Behind the lock, as for an alarm that is sounded.
         drop(dismissed);
         let list = self.list();
-        let alarms = list.posts.iter().flatten().map(|post| &post.alarm);
-        alarms
-            .filter_map(|alarm| match alarm {
-                Alarm::Once(_) => None,
-                Alarm::Summons(summons) => Some(Arc::clone(summons)),
-            })
-            .collect()
+        list.posts.iter().flatten().filter_map(|post| post.alarm.reminded().cloned()).collect()
     }
 }

@@ -27,7 +27,7 @@ use ringshm_core::Waitable;
 use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
-use ringshm_sync::time::Deadline;
+use ringshm_sync::time::{Deadline, Ration};
 use ringshm_sync::watch::{Watch, Watched as _, announce};
 use std::collections::HashMap;
 use std::io;
@@ -99,6 +99,8 @@ pub struct WaitSet {
     next: Id,
     /// In place of [`longest_sleep`]: for tests that must not be helped by it.
     longest_sleep: Option<Duration>,
+    /// When a set that is kept busy looks at everything.
+    looks: Ration,
     /// The process whose threads and lanes these are.
     process: u32,
 }
@@ -168,6 +170,7 @@ impl WaitSet {
             shared: Arc::default(),
             next: 0,
             longest_sleep: None,
+            looks: Ration::default(),
             process: std::process::id(),
         }
     }
@@ -310,14 +313,19 @@ impl WaitSet {
     /// # Errors
     /// If epoll fails.
     pub fn try_wait(&mut self) -> io::Result<Ready> {
-        self.look()
+        self.look(true)
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        self.longest_sleep.unwrap_or_else(|| longest_sleep(self.channels.len()))
     }
 
     fn wait_until(&mut self, deadline: Deadline) -> io::Result<Ready> {
+        let mut at_all = self.looks.is_due(self.longest_sleep());
         loop {
             // Before the look: what is raised later ends the sleep.
             let seen = self.shared.signal.seen();
-            let ready = self.look()?;
+            let ready = self.look(at_all)?;
             if ready.is_notified || !ready.is_empty() || deadline.is_over() {
                 return Ok(ready);
             }
@@ -326,16 +334,15 @@ impl WaitSet {
                     "this wait set was inherited through fork and belongs to the parent process: make another one in the child",
                 ));
             }
-            if announce(&mut self.channels) {
-                self.sleep(seen, deadline)?;
-            }
+            at_all = announce(&mut self.channels) && self.sleep(seen, deadline)?;
         }
     }
 
-    fn look(&mut self) -> io::Result<Ready> {
+    /// At everything, or at what may have been rung for.
+    fn look(&mut self, at_all: bool) -> io::Result<Ready> {
         let mut ready = Ready::default();
         for watch in &mut self.channels {
-            if watch.look() {
+            if (at_all || !watch.is_quiet()) && watch.look() {
                 ready.ids.push(watch.get().id);
             }
         }
@@ -346,11 +353,11 @@ impl WaitSet {
         Ok(ready)
     }
 
-    /// Sleeps until there is a reason to look again.
-    fn sleep(&mut self, seen: u32, deadline: Deadline) -> io::Result<()> {
+    /// Sleeps until there is a reason to look again. Says whether that is the time, and not a ring.
+    fn sleep(&mut self, seen: u32, deadline: Deadline) -> io::Result<bool> {
         if let Some(descriptors) = &mut self.descriptors {
             if self.channels.is_empty() {
-                return descriptors.wait(deadline);
+                return descriptors.wait(deadline).map(|()| false);
             }
             descriptors.watch()?;
         }
@@ -372,12 +379,12 @@ impl WaitSet {
                 None => all_stand = false,
             }
         }
-        if all_stand {
-            let is_bounded = !self.channels.is_empty();
-            let bound = self.longest_sleep.unwrap_or_else(|| longest_sleep(self.channels.len()));
-            words.wait(if is_bounded { deadline.at_most(bound) } else { deadline });
+        if !all_stand {
+            return Ok(false);
         }
-        Ok(())
+        let end = if self.channels.is_empty() { deadline } else { deadline.at_most(self.longest_sleep()) };
+        words.wait(end);
+        Ok(end.is_over())
     }
 }
 

@@ -119,7 +119,19 @@ fn test(root: &Path) -> Result<()> {
     } else {
         eprintln!("no crash tests yet: ringshm/tests/crash.rs does not exist");
     }
-    run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC, "--test", "asynchronous"]))?;
+    run(cargo(root).args([
+        "test",
+        "-p",
+        "ringshm",
+        "--features",
+        ASYNC,
+        "--test",
+        "asynchronous",
+        "--test",
+        "waking",
+    ]))?;
+    // Without crash points, which would be counted.
+    run(cargo(root).args(["test", "-p", "ringshm", "--features", "tokio", "--test", "cost"]))?;
     run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC, "--doc", "asynchronous"]))?;
     loom(root, None, &[])?;
     leftovers::compare(&before)

@@ -5,6 +5,7 @@ mod ringshm;
 mod ringshm_broadcast;
 mod ringshm_latest;
 mod ringshm_mpmc;
+mod ringshm_waking;
 mod streams;
 mod vyukov;
 
@@ -12,6 +13,8 @@ mod vyukov;
 mod bus;
 #[cfg(feature = "rivals")]
 mod disruptor;
+#[cfg(feature = "rivals")]
+mod eventfd;
 #[cfg(feature = "rivals")]
 mod iceoryx;
 #[cfg(feature = "rivals")]
@@ -22,6 +25,8 @@ mod queues;
 mod ringbuf;
 #[cfg(feature = "rivals")]
 mod ringfire;
+#[cfg(feature = "rivals")]
+mod ringshm_tasks;
 #[cfg(feature = "rivals")]
 mod rtrb;
 #[cfg(feature = "rivals")]
@@ -63,6 +68,8 @@ pub struct Rival {
     pub waits: bool,
     /// Whether its two sides sleep in turns, so that its throughput is a mean over whole runs.
     pub takes_turns: bool,
+    /// The limit that it is compared with where both sides sleep: the bare form of what it does. Else the best one.
+    pub bare: Option<&'static str>,
     messages: Option<Play>,
     records: Option<Play>,
     share: Option<Play>,
@@ -71,6 +78,7 @@ pub struct Rival {
     latest: Option<Play>,
     alone: Option<Play>,
     recovery: Option<Play>,
+    wake: Option<Play>,
 }
 
 /// What only some can do.
@@ -88,6 +96,8 @@ pub enum Feat {
     Alone,
     /// A message outlives the consumer that is killed with it.
     Recovery,
+    /// Both sides sleep for each message.
+    Wake,
 }
 
 /// On whose side somebody is.
@@ -117,6 +127,7 @@ impl Rival {
             batches: false,
             waits: false,
             takes_turns: false,
+            bare: None,
             messages: None,
             records: None,
             share: None,
@@ -125,6 +136,7 @@ impl Rival {
             latest: None,
             alone: None,
             recovery: None,
+            wake: None,
         }
     }
 
@@ -183,6 +195,15 @@ impl Rival {
         Self { latest: Some(Play { link: link_of::<R>, run: stage::across::<R> }), ..self }
     }
 
+    /// Who sleeps for each message, beside the bare form of how it does so.
+    const fn waking_across<R: Across>(self, bare: &'static str) -> Self {
+        Self { wake: Some(Play { link: link_of::<R>, run: stage::across::<R> }), bare: Some(bare), ..self }
+    }
+
+    const fn waking_bare(self, run: fn(&Stage) -> Result<Option<Outcome>>) -> Self {
+        Self { wake: Some(Play { link: |_| Ok(Vec::new()), run }), ..self }
+    }
+
     const fn with_batches(self) -> Self {
         Self { batches: true, ..self }
     }
@@ -215,6 +236,7 @@ impl Rival {
             Feat::Latest => self.latest,
             Feat::Alone => self.alone,
             Feat::Recovery => self.recovery,
+            Feat::Wake => self.wake,
         }
     }
 
@@ -232,6 +254,7 @@ impl Rival {
             Test::Lossy => self.lossy,
             Test::Alone => self.alone,
             Test::Recovery => self.recovery,
+            Test::Wake | Test::WakeAt { .. } => self.wake,
             // Who has both has the latter for this.
             Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
             Test::Stream { .. } | Test::Offered { .. } | Test::Tail { .. } | Test::Copy => self.cargo(plan.cargo),
@@ -245,7 +268,7 @@ impl Rival {
     /// Whatever the rival reports.
     pub fn links(&self, plan: &Plan) -> Result<Vec<Vec<OwnedFd>>> {
         let play = self.play(plan)?;
-        let channels = if plan.test == Test::RoundTrip { 2 } else { 1 };
+        let channels = if matches!(plan.test, Test::RoundTrip | Test::Wake) { 2 } else { 1 };
         (0..channels).map(|_| (play.link)(plan)).collect()
     }
 
@@ -279,12 +302,14 @@ pub fn all() -> Vec<Rival> {
     use self::ringshm_broadcast::{self as broadcast, Broadcasts, Single, Slices};
     use self::ringshm_latest::Registers;
     use self::ringshm_mpmc::{self as mpmc, Blocking, Mpmcs, Trying};
+    use self::ringshm_waking::{Semaphores, Sets};
     use self::streams::{Pipe, Stream, Unix};
     use self::vyukov::Vyukov;
     let ours = |name, kind| Rival::new(name, kind, Side::Ours);
     let mut all = vec![
         Rival::across::<Rings<spsc::Blocking>>("ringshm", Side::Ours)
             .records_across::<Rings<spsc::Blocking>>()
+            .waking_across::<Rings<spsc::Blocking>>("futex")
             .with_batches()
             .with_waits(),
         Rival::across::<Rings<spsc::Trying<Eager>>>("ringshm try", Side::Ours),
@@ -313,6 +338,8 @@ pub fn all() -> Vec<Rival> {
         ours("ringshm broadcast threads slices", Kind::Threads).spreading::<Broadcasts<Slices>>(),
         ours("ringshm broadcast threads iter", Kind::Threads).spreading::<Broadcasts<broadcast::Iter>>(),
         ours("ringshm latest", Kind::Processes).latest_across::<Registers>(),
+        ours("ringshm semaphore", Kind::Processes).waking_across::<Semaphores>("semaphore"),
+        ours("ringshm in a set of 64", Kind::Processes).waking_across::<Sets>("futex"),
     ];
     all.extend([
         Rival::across::<Stream<Pipe>>("pipe", Side::Theirs)
@@ -329,29 +356,41 @@ pub fn all() -> Vec<Rival> {
     all.extend([
         Rival::limit("one line", |stage| stage::bare(stage, Bare::OneLine)),
         Rival::limit("two lines", |stage| stage::bare(stage, Bare::TwoLines)),
-        Rival::limit("futex", |stage| stage::bare(stage, Bare::Futex)),
+        Rival::limit("futex", |stage| stage::bare(stage, Bare::Futex))
+            .waking_bare(|stage| stage::bare(stage, Bare::Futex)),
+        Rival::new("semaphore", Kind::Processes, Side::Limit).waking_bare(|stage| stage::bare(stage, Bare::Semaphore)),
         Rival::limit("memcpy", stage::copying),
         Rival::new("plain Vyukov", Kind::Threads, Side::Limit).sharing::<Vyukov>(),
     ]);
     all
 }
 
-/// The libraries.
+/// The bare form of what wakes a task.
+#[cfg(feature = "rivals")]
+const EVENTFD: &str = "eventfd in tokio";
+
+/// The libraries, and what of ringshm and of the limits needs one of them.
 #[cfg(feature = "rivals")]
 fn libraries() -> Vec<Rival> {
     use self::bus::Buses;
     use self::disruptor::{Disruptor, Pausing, Resting, Spinning};
+    use self::eventfd::Eventfd;
     use self::iceoryx::{Iceoryx, Services};
     use self::ipc_channel::IpcChannel;
     use self::pausing::{Eager, Patient};
     use self::queues::{Array, Concurrent, Crossbeam, Heapless, Kanal};
     use self::ringbuf::Ringbuf;
     use self::ringfire::Ringfire;
+    use self::ringshm_tasks::{Tasks, Thread, Uring};
     use self::rtrb::Rtrb;
     use self::shmem_ipc::ShmemIpc;
     use self::tokio::Tokio;
     let theirs = |name, kind| Rival::new(name, kind, Side::Theirs);
+    let tasks = |name| Rival::new(name, Kind::Processes, Side::Ours);
     vec![
+        tasks("ringshm in tokio, io_uring").waking_across::<Tasks<Uring>>(EVENTFD),
+        tasks("ringshm in tokio, thread").waking_across::<Tasks<Thread>>(EVENTFD),
+        Rival::new(EVENTFD, Kind::Processes, Side::Limit).waking_across::<Eventfd>(EVENTFD),
         Rival::within::<Rtrb<Eager>>("rtrb", Side::Theirs).with_batches(),
         Rival::within::<Rtrb<Patient>>("rtrb, pausing", Side::Theirs).with_batches(),
         Rival::within::<Ringbuf<Eager>>("ringbuf", Side::Theirs).with_batches(),

@@ -97,8 +97,10 @@ pub fn across<R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
         Test::Stream { batch } => {
             by_size!(stage.plan, [8 is Word, 64 is Line, 256 is Lines4, 1024 is Lines16], M, stream_of::<M, R>(stage, batch))
         }
-        Test::RoundTrip => by_size!(stage.plan, [8 is Word, 64 is Line], M, trip_of::<M, R>(stage)),
-        Test::Offered { rate } => by_size!(stage.plan, [8 is Word, 64 is Line], M, offered_of::<M, R>(stage, rate)),
+        Test::RoundTrip | Test::Wake => by_size!(stage.plan, [8 is Word, 64 is Line], M, trip_of::<M, R>(stage)),
+        Test::Offered { rate } | Test::WakeAt { rate } => {
+            by_size!(stage.plan, [8 is Word, 64 is Line], M, offered_of::<M, R>(stage, rate))
+        }
         Test::Tail { rate, setting } => by_size!(stage.plan, [64 is Line], M, tail_of::<M, R>(stage, rate, setting)),
         Test::Seen => by_size!(stage.plan, [8 is Word, 64 is Line], M, seen_of::<M, R>(stage)),
         other => bail!("no {other:?} between two"),
@@ -144,11 +146,21 @@ pub fn records_across<R: RecordsAcross>(stage: &Stage) -> Result<Option<Outcome>
 pub fn bare(stage: &Stage, bare: Bare) -> Result<Option<Outcome>> {
     let end = |direction| BareEnd::new(stage.shared.control(), bare, direction);
     let (mut producing, mut consuming) = ((end(0), end(1)), (end(1), end(0)));
+    if bare == Bare::Semaphore && stage.role == Role::Producer {
+        producing.0.prepare();
+        producing.1.prepare();
+    }
     let seconds = stage.plan.seconds;
     if stage.plan.test == Test::Seen {
         return stage.perform(
             |control| trip::write::<Word>(&mut producing.0, control),
             |control| trip::watch::<Word>(&mut consuming.1, seconds, control),
+        );
+    }
+    if let Test::WakeAt { rate } = stage.plan.test {
+        return stage.perform(
+            |control| offered::produce::<Word>(&mut producing.0, rate, control),
+            |control| offered::consume::<Word>(&mut consuming.1, seconds, control),
         );
     }
     stage.perform(

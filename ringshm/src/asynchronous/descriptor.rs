@@ -3,6 +3,7 @@
 use super::handles::Waited;
 use super::place::Place;
 use super::uring::{self, Uring};
+use crate::reminder::Reminded;
 use ringshm_core::Waitable;
 use ringshm_sync::watch::Watch;
 use rustix::event::{EventfdFlags, eventfd};
@@ -87,16 +88,18 @@ impl Wake for Event {
 }
 
 impl Descriptor {
-    pub(super) fn open(mechanism: Mechanism) -> io::Result<Self> {
+    /// One that becomes readable now and then although nobody has rung, if it `reminds`: else somebody else has to see to it that whoever waits
+    /// looks.
+    pub(super) fn open(mechanism: Mechanism, reminds: bool) -> io::Result<Self> {
         match mechanism {
             Mechanism::IoUring => match uring::support() {
-                Ok(()) => Ok(Self::IoUring(Box::new(Uring::new()?))),
+                Ok(()) => Ok(Self::IoUring(Box::new(Uring::new(reminds.then(Reminded::new))?))),
                 Err(reason) => Err(io::Error::new(io::ErrorKind::Unsupported, reason)),
             },
             Mechanism::Thread => {
                 let event = Arc::new(Event(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
                 let waker = Waker::from(Arc::clone(&event));
-                Ok(Self::Thread { place: Place::take()?, event, waker })
+                Ok(Self::Thread { place: Place::take(reminds)?, event, waker })
             }
         }
     }

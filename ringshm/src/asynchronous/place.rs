@@ -1,6 +1,7 @@
 //! A place on the list of a sentry, of which the process has as many as it needs, for all tasks together.
 
 use super::handles::Waited;
+use crate::reminder::Reminded;
 use crate::sentry::{Alarm, POSTS, Post, Sentry};
 use ringshm_core::Waitable;
 use ringshm_sync::summons::Summons;
@@ -34,12 +35,13 @@ pub(super) struct Place {
     sentry: Arc<Sentry>,
     number: usize,
     summons: Arc<Summons>,
+    reminded: Option<Reminded>,
     process: u32,
 }
 
 impl Place {
-    /// A free one. Starts a sentry if there is none.
-    pub(super) fn take() -> io::Result<Self> {
+    /// A free one, from where the task is called for a look now and then as well, if it `reminds`. Starts a sentry if there is none.
+    pub(super) fn take(reminds: bool) -> io::Result<Self> {
         let mut guard = guard();
         let process = std::process::id();
         if guard.process != process {
@@ -56,7 +58,13 @@ impl Place {
         };
         let stand = &mut guard.sentries[index];
         stand.is_taken[number] = true;
-        Ok(Self { sentry: Arc::clone(&stand.sentry), number, summons: Arc::default(), process })
+        Ok(Self {
+            sentry: Arc::clone(&stand.sentry),
+            number,
+            summons: Arc::default(),
+            reminded: reminds.then(Reminded::new),
+            process,
+        })
     }
 
     pub(super) fn register(&self, waker: &Waker) {
@@ -71,7 +79,7 @@ impl Place {
     pub(super) fn post<H: Waitable>(&self, watch: &Watch<Waited<H>>) -> bool {
         let Some(expected) = watch.standing() else { return false };
         if self.summons.post() {
-            let alarm = Alarm::Summons(Arc::clone(&self.summons));
+            let alarm = Alarm::Summons { summons: Arc::clone(&self.summons), reminds: self.reminded.is_some() };
             let post = Post { word: watch.get().0.word(), expected, alarm };
             self.sentry.change(|put| put(self.number, Some(post)));
         }

@@ -1,4 +1,5 @@
-//! A descriptor in the reactor of an executor.
+//! A descriptor in the reactor of an executor, and a timer of the same, because nobody rings for what a killed process left undone. Timers that end at
+//! the same moment cost an executor little more than one of them, while each descriptor that becomes readable costs a system call or two.
 //!
 //! # Safety
 //! What a reactor is given is a descriptor of its own, which stays open, and the same, as long as it is registered.
@@ -11,9 +12,15 @@
 
 use super::descriptor::{Descriptor, Mechanism};
 use super::handles::Waited;
+use crate::reminder::{Reminded, next_look};
 use ringshm_core::Waitable;
 use ringshm_sync::watch::Watch;
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+use std::future::Future as _;
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 #[cfg(any(feature = "tokio", feature = "async-io"))]
 use std::{io, os::fd::AsFd as _, os::fd::OwnedFd};
 #[cfg(feature = "tokio")]
@@ -24,6 +31,9 @@ pub(super) struct Reactor {
     /// Before the descriptor: it is deregistered while it is open.
     registered: Registered,
     descriptor: Descriptor,
+    /// Until the next look. `None`: there is none.
+    timer: Option<Timer>,
+    _reminded: Reminded,
 }
 
 /// A second descriptor of the same thing, as the reactor keeps it.
@@ -35,26 +45,38 @@ enum Registered {
     AsyncIo(async_io::Async<OwnedFd>),
 }
 
+#[derive(Debug)]
+enum Timer {
+    #[cfg(feature = "tokio")]
+    Tokio(Pin<Box<tokio::time::Sleep>>),
+    #[cfg(feature = "async-io")]
+    AsyncIo(async_io::Timer),
+}
+
 impl Reactor {
     #[cfg(feature = "tokio")]
     pub(super) fn tokio(descriptor: Descriptor) -> io::Result<Self> {
         let fd = descriptor.as_fd().try_clone_to_owned()?;
         // SAFETY: it is moved in there, and an `OwnedFd` is always the same open descriptor.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-        Ok(Self { registered: Registered::Tokio(fd), descriptor })
+        let reminded = Reminded::new();
+        let timer = next_look().map(|at| Timer::Tokio(Box::pin(tokio::time::sleep_until(at.into()))));
+        Ok(Self { registered: Registered::Tokio(fd), descriptor, timer, _reminded: reminded })
     }
 
     #[cfg(feature = "async-io")]
     pub(super) fn async_io(descriptor: Descriptor) -> io::Result<Self> {
         let fd = async_io::Async::new_nonblocking(descriptor.as_fd().try_clone_to_owned()?)?;
-        Ok(Self { registered: Registered::AsyncIo(fd), descriptor })
+        let reminded = Reminded::new();
+        let timer = next_look().map(|at| Timer::AsyncIo(async_io::Timer::at(at)));
+        Ok(Self { registered: Registered::AsyncIo(fd), descriptor, timer, _reminded: reminded })
     }
 
     pub(super) fn mechanism(&self) -> Mechanism {
         self.descriptor.mechanism()
     }
 
-    /// Registers the waker of the task, for the next time that the descriptor becomes readable. `false` if the reactor is at its end.
+    /// Registers the waker of the task, for the next time that the descriptor becomes readable, or a look is due. `false` if the reactor is at its end.
     pub(super) fn register(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             match self.registered.poll(cx, &mut self.descriptor) {
@@ -64,6 +86,13 @@ impl Reactor {
             }
         }
         self.descriptor.register();
+        // One that has run out is of an earlier wait, or has led to this one: which looks.
+        while self.timer.as_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            match (next_look(), &mut self.timer) {
+                (Some(at), Some(timer)) => timer.set(at),
+                (_, timer) => *timer = None,
+            }
+        }
         true
     }
 
@@ -78,6 +107,31 @@ impl Reactor {
 
     pub(super) fn quit(&mut self) {
         self.descriptor.quit();
+    }
+}
+
+impl Timer {
+    /// Whether it has run out; else registers the waker.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            #[cfg(feature = "tokio")]
+            Self::Tokio(timer) => timer.as_mut().poll(cx),
+            #[cfg(feature = "async-io")]
+            Self::AsyncIo(timer) => Pin::new(timer).poll(cx).map(|_| ()),
+            #[cfg(not(any(feature = "tokio", feature = "async-io")))]
+            _ => unreachable!("there is no executor"),
+        }
+    }
+
+    fn set(&mut self, at: Instant) {
+        match self {
+            #[cfg(feature = "tokio")]
+            Self::Tokio(timer) => timer.as_mut().reset(at.into()),
+            #[cfg(feature = "async-io")]
+            Self::AsyncIo(timer) => timer.set_at(at),
+            #[cfg(not(any(feature = "tokio", feature = "async-io")))]
+            _ => unreachable!("there is no executor"),
+        }
     }
 }
 

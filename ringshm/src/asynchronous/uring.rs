@@ -1,5 +1,5 @@
 //! A private io_uring with at most one `FUTEX_WAIT` in it, and one time-out, because nobody rings for what a killed process left undone. The
-//! time-out runs on when the wait has ended, so that a message costs one entry.
+//! time-out runs on when the wait has ended, so that a message costs one entry. Who is reminded by an executor's timer does without it.
 //!
 //! The wait belongs to the thread that submitted it. If that one ends, the kernel cancels the wait, which makes the descriptor readable, as
 //! everything does that ends a wait: whoever looks watches again, from another thread.
@@ -9,16 +9,17 @@
 
 #![allow(unsafe_code, reason = "entries of an io_uring point to memory")]
 
-use crate::sentry::lull;
-use io_uring::types::{CancelBuilder, Timespec};
+use crate::reminder::{Reminded, next_look};
+use io_uring::types::{CancelBuilder, TimeoutFlags, Timespec};
 use io_uring::{IoUring, Probe, opcode, squeue};
 use ringshm_core::waitable::Word;
 use ringshm_sync::futex::Futex;
+use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Of a 32-bit word, shared between processes: `FUTEX2_SIZE_U32`.
 const FLAGS: u32 = 2;
@@ -34,15 +35,9 @@ const CHANGED: i32 = -rustix::io::Errno::AGAIN.raw_os_error();
 
 pub(super) struct Uring {
     ring: IoUring,
+    reminded: Option<Reminded>,
     is_watching: bool,
     is_timed: bool,
-}
-
-/// How many there are in this process: the more, the seldomer they end a wait without a reason.
-static COUNT: Mutex<usize> = Mutex::new(0);
-
-fn count() -> MutexGuard<'static, usize> {
-    COUNT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Uring {
@@ -56,11 +51,17 @@ fn wait(word: &Futex, expected: u32) -> squeue::Entry {
     opcode::FutexWait::new(address, expected.into(), ANYBODY, FLAGS).build().user_data(WAIT)
 }
 
+/// That moment, as the kernel's monotonic clock has it.
+fn timespec(at: Instant) -> Timespec {
+    let now = clock_gettime(ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
+    (now + at.saturating_duration_since(Instant::now())).into()
+}
+
 impl Uring {
-    pub(super) fn new() -> io::Result<Self> {
-        let ring = IoUring::new(4)?;
-        *count() += 1;
-        Ok(Self { ring, is_watching: false, is_timed: false })
+    /// Which becomes readable now and then, if it is `reminded`.
+    pub(super) fn new(reminded: Option<Reminded>) -> io::Result<Self> {
+        Ok(Self { ring: IoUring::new(4)?, reminded, is_watching: false, is_timed: false })
     }
 
     /// Takes out what has come.
@@ -71,20 +72,21 @@ impl Uring {
         }
     }
 
-    /// Makes the descriptor readable when the word is woken, or is not `expected`, and in a while anyhow. A wait that is under way goes on: it
-    /// ends with any wake of the word, whatever was expected of it.
+    /// Makes the descriptor readable when the word is woken, or is not `expected`, and in a while anyhow, if it is reminded. A wait that is under
+    /// way goes on: it ends with any wake of the word, whatever was expected of it.
     pub(super) fn watch(&mut self, word: &Word, expected: u32) -> io::Result<()> {
-        // Of the kernel's clock, which is the monotonic one.
-        let bound = Timespec::from(lull(*count()).min(Duration::from_secs(i32::MAX as u64)));
         let watches = (!self.is_watching).then(|| wait(word.futex(), expected));
-        let times = (!self.is_timed).then(|| opcode::Timeout::new(&raw const bound).build().user_data(BOUND));
+        let look = if self.reminded.is_some() && !self.is_timed { next_look().map(timespec) } else { None };
+        // The same moment for all, and not the time until then: one interrupt serves them.
+        let times = look.as_ref().map(|at| opcode::Timeout::new(at).flags(TimeoutFlags::ABS).build().user_data(BOUND));
         for entry in watches.iter().chain(&times) {
             // SAFETY: the word and the time live until they are submitted below.
             if unsafe { self.ring.submission().push(entry) }.is_err() {
                 unreachable!("the queue has room for four, and is empty after every call that did not fail");
             }
         }
-        (self.is_watching, self.is_timed) = (true, true);
+        self.is_watching = true;
+        self.is_timed |= look.is_some();
         self.submit()
     }
 
@@ -117,12 +119,6 @@ impl Uring {
     }
 }
 
-impl Drop for Uring {
-    fn drop(&mut self) {
-        *count() -= 1;
-    }
-}
-
 impl AsFd for Uring {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ring.as_fd()
@@ -143,7 +139,7 @@ pub(super) fn support() -> Result<(), &'static str> {
 }
 
 fn attempt() -> io::Result<bool> {
-    let mut ring = Uring::new()?;
+    let mut ring = Uring::new(None)?;
     let mut probe = Probe::new();
     ring.ring.submitter().register_probe(&mut probe)?;
     let codes = [opcode::FutexWait::CODE, opcode::Timeout::CODE];

@@ -3,6 +3,8 @@
 //! | command | report |
 //! |---|---|
 //! | `a-open WAY [bounded]` | `open`: awaits messages from one ring of each kind, and from some that wake by semaphores |
+//! | `w-open MECHANISM` | `open`: watches a descriptor of ring 0 |
+//! | `w-recv` | as `a-recv 0`, from that |
 //! | `a-recv N` | `begin`, then `received` and the message, or why not |
 //! | `s-open` | `open`: sends to them |
 //! | `s-send N` | `sent`: a message to that ring |
@@ -10,13 +12,21 @@
 //! | `p-call COUNT`, `p-echo COUNT` | `begin`, then `called COUNT`, `echoed COUNT`: sends a number and awaits it; awaits one and sends it back |
 
 use crate::support::{Folder, report};
-use ringshm::asynchronous::{Async, Mechanism, Receives};
-use ringshm::{Role, Waitable, Wakeup, broadcast, latest, mpmc};
+use ringshm::asynchronous::{Async, Mechanism, Receives, Watcher};
+use ringshm::{Consumer, Role, TryRecvError, Waitable, Wakeup, broadcast, latest, mpmc};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::future::Future;
 
 /// Who wakes a task, and by what.
 pub(crate) const WAYS: [&str; 5] =
     ["neutral", "tokio-io_uring", "tokio-thread", "async-io-io_uring", "async-io-thread"];
+
+/// By what a descriptor becomes readable.
+pub(crate) const MECHANISMS: [&str; 2] = ["io_uring", "thread"];
+
+fn mechanism(way: &str) -> Mechanism {
+    if way.ends_with("io_uring") { io_uring_if_possible() } else { Mechanism::Thread }
+}
 
 /// An executor, and how its tasks are woken.
 pub(crate) struct Way {
@@ -42,7 +52,7 @@ impl Way {
     }
 
     pub(crate) fn take<H: Waitable>(&self, handle: H) -> Async<H> {
-        let mechanism = if self.way.ends_with("io_uring") { io_uring_if_possible() } else { Mechanism::Thread };
+        let mechanism = mechanism(&self.way);
         let _runtime = self.tokio.as_ref().map(|tokio| tokio.enter());
         match self.way.as_str() {
             "neutral" => Async::new(handle),
@@ -86,11 +96,22 @@ enum Sink {
 /// Kinds of rings, by number.
 pub(crate) const KINDS: usize = 12;
 
+/// The crash point between publishing and waking of who sends to a ring of that kind.
+#[cfg(feature = "crash-points")]
+pub(crate) fn before_waking(kind: usize) -> &'static str {
+    match kind {
+        2 | 3 | 9 => "sleepers.taken",
+        4..=7 | 10 | 11 => "eventcount.counted",
+        _ => "doorbell.answered",
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Actor {
     way: Option<Way>,
     sources: Vec<Source>,
     sinks: Vec<Sink>,
+    watcher: Option<Watcher<Consumer<u64>>>,
 }
 
 fn number(word: &str) -> usize {
@@ -111,6 +132,20 @@ fn feed(name: &str) -> ringshm::Builder<broadcast::Broadcast<u64>> {
 
 fn register(name: &str) -> ringshm::Builder<latest::Latest<u64>> {
     ringshm::latest(name)
+}
+
+/// What a program with an event loop of its own does.
+fn watched(watcher: &mut Watcher<Consumer<u64>>) -> String {
+    loop {
+        match watcher.get_mut().try_recv() {
+            Ok(message) => return format!("received {message}"),
+            Err(TryRecvError::Empty) => {}
+            Err(error) => return format!("{error:?}"),
+        }
+        if watcher.arm().expect("memory") {
+            poll(&mut [PollFd::new(watcher, PollFlags::IN)], None).expect("a descriptor");
+        }
+    }
 }
 
 /// Whether the consumer of ring 0 is announced as asleep.
@@ -211,6 +246,15 @@ impl Actor {
             ["a-recv", n] => {
                 report("begin");
                 self.sources[number(n)].recv(self.way.as_ref().expect("opened"))
+            }
+            ["w-open", way] => {
+                let watcher = Watcher::with(spsc("ring0").consumer().expect("a ring"), mechanism(way));
+                self.watcher = Some(watcher.expect("the kernel has what it takes"));
+                "open".to_owned()
+            }
+            ["w-recv"] => {
+                report("begin");
+                watched(self.watcher.as_mut().expect("opened"))
             }
             ["s-open"] => {
                 self.sinks = (0..KINDS).map(Sink::open).collect();

@@ -9,7 +9,7 @@ mod support;
 mod actor;
 mod within;
 
-use actor::WAYS;
+use actor::{MECHANISMS, WAYS};
 use support::{Folder, Process};
 
 /// Not a test: what a child process does. See [`support`].
@@ -58,20 +58,59 @@ fn a_killed_producer_is_noticed_by_a_task() {
     }
 }
 
+#[test]
+fn a_killed_producer_is_noticed_by_a_watcher() {
+    for mechanism in MECHANISMS {
+        let folder = Folder::for_leftovers();
+        let mut watcher = start(&folder, &format!("w-open {mechanism}"));
+        let mut sender = start(&folder, "s-open");
+        assert_eq!(sender.ask("s-send 0"), "sent");
+        assert_eq!(watcher.ask("w-recv"), "received 7");
+        watcher.begin("w-recv");
+        assert!(watcher.sleeps());
+        sender.kill();
+        assert_eq!(watcher.hear(), "Disconnected", "{mechanism}");
+        watcher.finish();
+    }
+}
+
+/// Starts a process that will be killed when it has seen somebody's announcement, and has not woken anybody.
+#[cfg(feature = "crash-points")]
+fn start_a_doomed_ringer(folder: &Folder, kind: usize) -> Process {
+    let at = |command: &mut std::process::Command| _ = command.env("RINGSHM_CRASH_AT", actor::before_waking(kind));
+    let mut sender = Process::start_with(folder, at);
+    assert_eq!(sender.ask("s-open"), "open");
+    sender
+}
+
+#[cfg(feature = "crash-points")]
+#[test]
+fn a_producer_killed_between_publishing_and_waking_delays_its_message_to_a_watcher_by_one_look() {
+    for mechanism in MECHANISMS {
+        let folder = Folder::for_leftovers();
+        let mut watcher = start(&folder, &format!("w-open {mechanism}"));
+        let mut sender = start_a_doomed_ringer(&folder, 0);
+        watcher.begin("w-recv");
+        assert!(watcher.sleeps());
+        sender.tell("s-send 0");
+        assert_eq!(sender.hear_or_end(), None, "{mechanism}: it lives");
+        assert_eq!(watcher.hear(), "received 7", "{mechanism}");
+        watcher.finish();
+    }
+}
+
 #[cfg(feature = "crash-points")]
 #[test]
 fn a_producer_killed_between_publishing_and_waking_delays_its_message_by_one_look() {
-    for way in WAYS {
+    for (way, kind) in WAYS.into_iter().flat_map(|way| (0..actor::KINDS).map(move |kind| (way, kind))) {
         let folder = Folder::for_leftovers();
         let mut task = start(&folder, &format!("a-open {way} bounded"));
-        let at = |command: &mut std::process::Command| _ = command.env("RINGSHM_CRASH_AT", "doorbell.answered");
-        let mut sender = Process::start_with(&folder, at);
-        assert_eq!(sender.ask("s-open"), "open");
-        task.begin("a-recv 0");
+        let mut sender = start_a_doomed_ringer(&folder, kind);
+        task.begin(&format!("a-recv {kind}"));
         assert!(task.sleeps());
-        sender.tell("s-send 0");
-        assert_eq!(sender.hear_or_end(), None, "{way}: it lives");
-        assert_eq!(task.hear(), "received 7", "{way}");
+        sender.tell(&format!("s-send {kind}"));
+        assert_eq!(sender.hear_or_end(), None, "{way}, ring {kind}: it lives");
+        assert_eq!(task.hear(), "received 7", "{way}, ring {kind}");
         task.finish();
     }
 }
