@@ -175,7 +175,7 @@ fn a_lossless_reader_that_is_stopped_is_waited_for() {
 fn a_slow_reader_is_evicted_where_that_is_the_policy_and_is_told_so() {
     for kind in KINDS {
         let folder = Folder::new();
-        let mut producer = producer(&folder, kind, "evict=5");
+        let mut producer = producer(&folder, kind, "evict=300");
         let (mut slow, mut quick) = (consumer(&folder, kind, ""), consumer(&folder, kind, ""));
         quick.begin("b-drain");
         slow.stop();
