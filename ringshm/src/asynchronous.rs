@@ -54,8 +54,8 @@ use std::task::{Context, Poll};
 /// finds the message when it looks by itself, within 5 ms if it is a parked thread.
 ///
 /// # What is bounded
-/// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 15 ms, and
-/// 0.6 ms more for each handle of this process that is awaited, up to 100 ms. By so much is a message delayed whose producer was killed between
+/// As every wait of this library, this one ends now and then for a look, because nobody rings for what a killed process left undone: after 20 ms, and
+/// 0.9 ms more for each handle of this process that is awaited, up to 200 ms. By so much is a message delayed whose producer was killed between
 /// publishing and waking, and so long does it take to notice a death. All handles of a process are looked at in the same moments.
 ///
 /// A task that receives or sends without ever waiting gives way to others after every 128 messages.

@@ -7,11 +7,11 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The shortest time between two looks: each costs an idle processor a wake-up, and the thread that reminds is not always the one that looks.
-const SHORTEST_LULL: Duration = LONGEST_PARK.saturating_mul(3);
-/// What each of those who wait adds to it, as a channel does for a wait set.
-const LULL_EACH: Duration = Duration::from_micros(600);
+const SHORTEST_LULL: Duration = LONGEST_PARK.saturating_mul(4);
+/// What each of those who wait adds to it.
+const LULL_EACH: Duration = Duration::from_micros(900);
 /// The longest.
-const LONGEST_LULL: Duration = Duration::from_millis(100);
+const LONGEST_LULL: Duration = Duration::from_millis(200);
 
 /// From when the lulls are counted.
 static START: OnceLock<Instant> = OnceLock::new();

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// **Arm, then wait, then look, then arm again.** [`arm`](Self::arm) makes the descriptor unreadable, announces that somebody waits, and looks
 /// once more. If it says that there is nothing yet, the descriptor becomes readable when the ring is rung for, and stays so until it is armed again:
 /// level-triggered watchers see it as long as that takes, edge-triggered ones once. It becomes readable without a message too, at the latest
-/// after 15 ms, and 0.6 ms more for each handle of this process that is watched or awaited, up to 100 ms, because nobody rings for what a killed process left
+/// after 20 ms, and 0.9 ms more for each handle of this process that is watched or awaited, up to 200 ms, because nobody rings for what a killed process left
 /// undone. Therefore always look at the ring after that, with the handle's `try_` calls, until they say `Empty` or `Full`.
 ///
 /// What is armed stays announced until somebody rings, once.
