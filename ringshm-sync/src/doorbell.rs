@@ -26,12 +26,19 @@ use crate::watch::Standing;
 use core::time::Duration;
 
 /// No park lasts longer, so that a ringer killed between publishing and waking delays a message by at most this, and a death, for which
-/// nobody rings, is noticed soon. An idle participant wakes up 200 times a second for it: about a thousandth of a core.
+/// nobody rings, is noticed soon. After [`SHORT_PARKS`] of them in one wait, [`LONGEST_IDLE_PARK`] takes its place.
 pub const LONGEST_PARK: Duration = Duration::from_millis(5);
 
-/// When a park ends that begins now, if nobody rings.
-pub(crate) fn end_of_park(deadline: Deadline) -> Deadline {
-    if crash::parks_are_bounded() { deadline.at_most(LONGEST_PARK) } else { deadline }
+/// The same for somebody for whom nothing has come in a while, who wakes up 50 times a second for it: about 0.2 % of a core.
+pub const LONGEST_IDLE_PARK: Duration = Duration::from_millis(20);
+
+/// So many parks in a row that nobody ends, half a second, are a while.
+pub const SHORT_PARKS: u32 = 100;
+
+/// When a park ends that begins now, after `parks` others in the same wait, if nobody rings.
+pub(crate) fn end_of_park(parks: u32, deadline: Deadline) -> Deadline {
+    let longest = if parks < SHORT_PARKS { LONGEST_PARK } else { LONGEST_IDLE_PARK };
+    if crash::parks_are_bounded() { deadline.at_most(longest) } else { deadline }
 }
 
 /// The owner is asleep, or about to be: whoever publishes must wake it.
@@ -151,7 +158,7 @@ impl Bell for Doorbell {
         // Relaxed: the kernel compares the word again, under its own lock, before it puts the thread to sleep.
         let word = self.word.load(Relaxed);
         if word & ASLEEP != 0 {
-            self.word.wait(word, end_of_park(deadline));
+            self.word.wait(word, deadline);
         }
         self.withdraw();
         crash::point("doorbell.awake");

@@ -18,7 +18,6 @@ use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::atomic::fence;
 use crate::barrier::{self, Light};
 use crate::crash;
-use crate::doorbell::end_of_park;
 use crate::futex::Futex;
 use crate::time::Deadline;
 use crate::wait::Bell;
@@ -140,7 +139,7 @@ impl Bell for EventCount {
     }
 
     fn park(&self, ticket: u32, deadline: Deadline) {
-        self.word.wait(ticket, end_of_park(deadline));
+        self.word.wait(ticket, deadline);
     }
 
     fn withdraw(&self) {}

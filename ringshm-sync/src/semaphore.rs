@@ -43,7 +43,7 @@ pub use error::{AttachError, InitError, PostError};
 use crate::atomic::AtomicU32;
 use crate::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::crash;
-use crate::doorbell::end_of_park;
+use crate::doorbell::{SHORT_PARKS, end_of_park};
 use crate::time::Deadline;
 use crate::wait::TimedOut;
 use crate::wide::WideFutex;
@@ -212,8 +212,8 @@ impl Semaphore {
     }
 
     /// Counts one down, and if there is nothing to count sleeps once: until a post, a signal, `deadline` or for
-    /// [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK). Says
-    /// whether it counted. For those who look at something else in between.
+    /// [`LONGEST_IDLE_PARK`](crate::doorbell::LONGEST_IDLE_PARK). Says whether it counted. For those who look at something else in
+    /// between.
     pub fn doze(&self, deadline: Deadline) -> bool {
         self.try_wait() || self.sleep_in_turns(Some(1), deadline)
     }
@@ -224,21 +224,24 @@ impl Semaphore {
     }
 
     /// Sleeps for so many turns, or until `deadline`. Says whether it counted down.
-    fn sleep_in_turns(&self, mut turns: Option<u32>, deadline: Deadline) -> bool {
+    fn sleep_in_turns(&self, most: Option<u32>, deadline: Deadline) -> bool {
         // Relaxed: the count is in the same word, so a poster that does not see the waiter is seen by it.
         self.word.fetch_add(ONE_WAITER, Relaxed);
         crash::point("semaphore.waiting");
+        let mut turns = 0_u32;
         loop {
             if self.take(ONE_WAITER) {
                 return true;
             }
-            if turns == Some(0) || deadline.is_over() {
+            if most == Some(turns) || deadline.is_over() {
                 // Relaxed: a poster that still sees the waiter wakes nobody, and what it counted stays.
                 self.word.fetch_add(ONE_WAITER.wrapping_neg(), Relaxed);
                 return false;
             }
-            self.word.wait(0, end_of_park(deadline));
-            turns = turns.map(|turns| turns - 1);
+            // Who counts turns knows how long it has waited.
+            let parks = if most.is_some() { SHORT_PARKS } else { turns };
+            self.word.wait(0, end_of_park(parks, deadline));
+            turns = turns.saturating_add(1);
         }
     }
 

@@ -1,5 +1,6 @@
 //! How a participant waits: spinning, yielding, parking, or one after the other.
 
+use crate::doorbell::end_of_park;
 use crate::hint;
 use crate::time::{Deadline, Stopwatch};
 use core::time::Duration;
@@ -51,7 +52,7 @@ pub trait Bell {
     /// Says that the caller is about to sleep. It must look again at what it waits for before it parks. Returns a ticket for the park.
     fn announce(&self) -> u32;
 
-    /// Sleeps until rung, `deadline`, or [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK); returns at once if somebody rang since the
+    /// Sleeps until rung, or `deadline`, which is soon ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)); returns at once if somebody rang since the
     /// ticket was given. Look again afterwards: it may have been none of them.
     fn park(&self, ticket: u32, deadline: Deadline);
 
@@ -225,6 +226,8 @@ pub struct Waiter {
     spun_out: bool,
     /// The ticket of an announced sleep.
     announced: Option<u32>,
+    /// How often it has slept.
+    parks: u32,
 }
 
 impl Waiter {
@@ -247,6 +250,7 @@ impl Waiter {
             spinning_since: None,
             spun_out: spin.is_zero(),
             announced: None,
+            parks: 0,
         }
     }
 
@@ -283,7 +287,10 @@ impl Waiter {
         match self.strategy {
             Wait::Spin | Wait::SpinThenYield(_) => hint::yield_now(),
             Wait::SpinThenPark(_) | Wait::Park => match self.announced.take() {
-                Some(ticket) => bell.park(ticket, self.deadline),
+                Some(ticket) => {
+                    bell.park(ticket, end_of_park(self.parks, self.deadline));
+                    self.parks = self.parks.saturating_add(1);
+                }
                 None => self.announced = Some(bell.announce()),
             },
         }
@@ -305,7 +312,7 @@ impl Waiter {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::doorbell::Doorbell;
+    use crate::doorbell::{Doorbell, LONGEST_IDLE_PARK, LONGEST_PARK, SHORT_PARKS};
 
     fn after(batches: impl IntoIterator<Item = u64>) -> Pace {
         let mut pace = Pace::new();
@@ -371,6 +378,37 @@ mod tests {
             pace.end(&waiter);
         }
         Waiter::new(Wait::Spin, Deadline::NEVER, &pace)
+    }
+
+    /// A bell that notes how long its owner would sleep.
+    #[derive(Default)]
+    struct Sleepless(core::cell::RefCell<Vec<Option<Duration>>>);
+
+    impl Bell for Sleepless {
+        fn announce(&self) -> u32 {
+            0
+        }
+
+        fn park(&self, _ticket: u32, deadline: Deadline) {
+            self.0.borrow_mut().push(deadline.remaining());
+        }
+
+        fn withdraw(&self) {}
+    }
+
+    #[test]
+    fn parks_get_longer_when_nothing_comes_and_are_bounded_always() {
+        let bell = Sleepless::default();
+        let mut waiter = Waiter::new(Wait::Park, Deadline::NEVER, &Pace::new());
+        for _ in 0..2 * 1000 {
+            waiter.pause(&bell).expect("no deadline");
+        }
+        let parks: Vec<Duration> = bell.0.take().into_iter().map(|left| left.expect("it is bounded")).collect();
+        assert_eq!(parks.len(), 1000);
+        let (short, long) = parks.split_at(SHORT_PARKS as usize);
+        assert!(short.iter().all(|park| *park <= LONGEST_PARK));
+        assert!(long.iter().all(|park| *park <= LONGEST_IDLE_PARK));
+        assert!(long.iter().any(|park| *park > LONGEST_PARK));
     }
 
     #[test]
