@@ -96,7 +96,6 @@ fn check(root: &Path) -> Result<()> {
     let warnings = ["--", "-D", "warnings"];
     run(cargo(root).args(["fmt", "--all", "--check"]))?;
     run(cargo(root).args(["clippy", "--workspace", "--all-targets"]).args(warnings))?;
-    run(cargo(root).args(["clippy", "-p", "ringshm", "--all-targets", "--features", "crash-points"]).args(warnings))?;
     run(cargo(root).args(["clippy", "-p", "ringshm", "--all-targets", "--features", ASYNC]).args(warnings))?;
     run(cargo(root)
         .env("RUSTFLAGS", rustflags("--cfg loom"))
