@@ -12,7 +12,7 @@
 //! ringer sees the sleeper. It is Dekker's argument; the two barriers are its edge, DOORBELL.
 //!
 //! Who dies where: a sleeper killed while announced leaves `ASLEEP` behind, and the next ringer clears it at the price of
-//! one wasted system call. A ringer killed between publishing and waking delays its sleeper by at most [`LONGEST_PARK`],
+//! one wasted system call. A ringer killed between publishing and waking delays its sleeper by at most one park,
 //! because every park is bounded.
 
 use crate::atomic::Ordering::{Relaxed, SeqCst};
@@ -55,7 +55,7 @@ const FENCE_FIRST: u32 = 2;
 /// | `FENCE_FIRST` | the owner has no `membarrier`, or sleeps so often that it would cost too much | owner, in [`ask_for_fences`](Self::ask_for_fences) or [`announce`](Bell::announce) | the next owner, in [`install`](Self::install) |
 ///
 /// Another process that writes nonsense into the word can make a ringer call the kernel for nothing, or make the sleeper
-/// wait for [`LONGEST_PARK`]; nothing else.
+/// wait for one park ([`LONGEST_PARK`]); nothing else.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct Doorbell {

@@ -43,7 +43,7 @@ const ATTEMPTS: u32 = 8;
 /// | the rest | how often it was rung with `WAITERS` set | a ringer | |
 ///
 /// Another process that writes nonsense into the word can make a ringer call the kernel for nothing, or make a sleeper
-/// wait for [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK); nothing else.
+/// wait for one park ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)); nothing else.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub struct EventCount {

@@ -19,7 +19,7 @@
 //!
 //! Who dies where: who is killed while it waits leaves itself in `waiters`, and every later post makes a system call for
 //! nothing, as with the C library. Who is killed between counting up and waking delays a waiter of ours by at most
-//! [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK), because no sleep is longer; one in C sleeps until the next post.
+//! one park ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)), because no sleep is longer; one in C sleeps until the next post.
 //!
 //! On 32-bit machines glibc's `sem_t` has another shape: there, these serve programs of this library only. musl's has another shape
 //! everywhere, so a C program linked with musl cannot take part.

@@ -16,7 +16,7 @@
 //! wakes one sleeper, and a sleeper that is dead, or was about to look again anyway, does not count for one.
 //!
 //! Who dies where: a sleeper killed while announced leaves its bit, and the next ringer clears it. A ringer killed after it took
-//! a bit, and a sleeper killed after it was woken, delay the others by at most [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK).
+//! a bit, and a sleeper killed after it was woken, delay the others by at most one park ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)).
 
 use crate::atomic::Ordering::{Relaxed, SeqCst};
 use crate::atomic::{AtomicU32, AtomicU64, fence};

@@ -237,6 +237,7 @@ impl Bell for OnWord<'_> {
     }
 
     fn park(&self, ticket: u32, deadline: Deadline) {
+        // However long it waits: nobody rings for a holder that dies.
         self.0.wait(ticket, deadline.at_most(LONGEST_PARK));
     }
 

@@ -20,7 +20,7 @@
 //! Who dies where: a sleeper killed while announced leaves its flag, and the next ringer takes it, at the price of one post for nobody. A
 //! sleeper killed while it sleeps also leaves itself in the semaphore's number of waiters: that costs nobody anything, because nobody posts
 //! without having taken a flag. Both are gone when the next owner comes. A ringer killed between taking the flag and waking delays the
-//! owner by at most [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK).
+//! owner by at most one park ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)).
 
 use super::Semaphore;
 use crate::barrier::Light;

@@ -17,7 +17,7 @@
 //! itself anew before its next sleep.
 //!
 //! Who dies where: a sleeper killed while announced leaves both flags; the next ring clears them, with a post for nobody. A ringer killed
-//! between the count and the bells delays the sleepers by at most [`LONGEST_PARK`](crate::doorbell::LONGEST_PARK).
+//! between the count and the bells delays the sleepers by at most one park ([`LONGEST_PARK`](crate::doorbell::LONGEST_PARK)).
 
 use super::bell::SemaphoreBell;
 use crate::eventcount::EventCount;
