@@ -13,6 +13,7 @@
 mod ahead;
 mod bell;
 pub mod broadcast;
+pub mod capabilities;
 mod detector;
 mod endpoint;
 pub mod error;
@@ -34,6 +35,7 @@ pub mod records;
 pub mod slots;
 mod spsc;
 pub mod sync;
+pub mod traits;
 pub mod waitable;
 
 #[cfg(not(loom))]
@@ -45,11 +47,14 @@ pub mod open;
 #[cfg(not(loom))]
 pub mod os;
 
+pub use capabilities::{Capabilities, Longest, Loss, Order, Parties};
 pub use error::Fault;
 pub use lanes::{Peer, Role};
 pub use member::{Behaviour, HugePages, OnDeath, Residency};
 pub use message::Message;
 pub use records::{RecordConsumer, RecordDrain, RecordLoan, RecordProducer, RecordRef};
+pub use ringshm_sync::time::Deadline;
 pub use ringshm_sync::{semaphore, wait};
 pub use slots::{Consumer, Drain, Iter, Loan, Payload, Producer, RecvRef, TryIter};
+pub use traits::{Awaited, Batch, Channel, Interest, Receiver, Sender};
 pub use waitable::Waitable;

@@ -133,6 +133,8 @@ fn unjoinable(fault: Fault) -> OpenError {
         Fault::Corrupt { field } => field,
         // Whoever joins was made in this process.
         Fault::Forked => "process",
+        // No ring says so.
+        Fault::Removed | Fault::Os { .. } => "object",
     };
     OpenError::Corrupt { field }
 }

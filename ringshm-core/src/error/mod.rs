@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 use std::error::Error;
 
-/// The ring can no longer be used through this handle.
+/// The channel can no longer be used through this handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Another process wrote something impossible into the shared memory.
@@ -18,11 +18,24 @@ pub enum Fault {
     },
     /// The handle was inherited through `fork`. Only the process that opened it may use it.
     Forked,
+    /// Somebody removed the kernel's object, such as a System V queue, while it was in use.
+    Removed,
+    /// The kernel refused what a mechanism other than shared memory needs.
+    Os {
+        /// The step.
+        step: &'static str,
+        /// The number of its error, as in `errno`.
+        errno: i32,
+    },
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Removed => {
+                f.write_str("somebody removed this channel's object from the system: let both sides open it anew")
+            }
+            Self::Os { step, errno } => write!(f, "{step} failed: {}", std::io::Error::from_raw_os_error(*errno)),
             Self::Corrupt { field } => write!(
                 f,
                 "the ring's shared memory is corrupt ({field}): another process broke the protocol; drop this handle, remove the ring and let both sides open it anew"
@@ -60,6 +73,41 @@ impl fmt::Display for Stall {
 
 impl Error for Stall {}
 
+/// Something that came through a transport and is no message: garbage from a stranger, a peer of another user, half a message of
+/// somebody who died. It was thrown away, and so was the connection that it came through, if there is one; the channel itself goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// What is wrong with it.
+    pub reason: &'static str,
+    /// The process that it came from, if the mechanism tells, as the kernel sees it from here.
+    pub pid: Option<u32>,
+    /// The user whose process that was, if the mechanism tells.
+    pub uid: Option<u32>,
+}
+
+impl Rejection {
+    /// Of somebody whom the mechanism does not name.
+    #[must_use]
+    pub const fn new(reason: &'static str) -> Self {
+        Self { reason, pid: None, uid: None }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("something was thrown away that ")?;
+        match (self.pid, self.uid) {
+            (Some(pid), Some(uid)) => write!(f, "process {pid} of user {uid} sent")?,
+            (Some(pid), None) => write!(f, "process {pid} sent")?,
+            (None, Some(uid)) => write!(f, "a process of user {uid} sent")?,
+            (None, None) => f.write_str("somebody sent")?,
+        }
+        write!(f, ": {}; go on with the next message", self.reason)
+    }
+}
+
+impl Error for Rejection {}
+
 const EVICTED: &str =
     "this reader was too slow and the producer evicted it: join again, from the newest message or as a lossy reader";
 
@@ -88,7 +136,12 @@ pub enum TrySendError<T> {
         /// The longest that this ring takes.
         max: usize,
     },
-    /// The ring is unusable.
+    /// This mechanism cannot carry such a message, of any length: what [`Capabilities`](crate::Capabilities) say it lacks.
+    Unsupported {
+        /// What it lacks, and what to do.
+        reason: &'static str,
+    },
+    /// The channel is unusable.
     Fault(T, Fault),
 }
 
@@ -104,7 +157,12 @@ pub enum SendError<T> {
         /// The longest that this ring takes.
         max: usize,
     },
-    /// The ring is unusable.
+    /// This mechanism cannot carry such a message, of any length: what [`Capabilities`](crate::Capabilities) say it lacks.
+    Unsupported {
+        /// What it lacks, and what to do.
+        reason: &'static str,
+    },
+    /// The channel is unusable.
     Fault(T, Fault),
 }
 
@@ -124,7 +182,12 @@ pub enum SendTimeoutError<T> {
         /// The longest that this ring takes.
         max: usize,
     },
-    /// The ring is unusable.
+    /// This mechanism cannot carry such a message, of any length: what [`Capabilities`](crate::Capabilities) say it lacks.
+    Unsupported {
+        /// What it lacks, and what to do.
+        reason: &'static str,
+    },
+    /// The channel is unusable.
     Fault(T, Fault),
 }
 
@@ -135,6 +198,7 @@ impl TrySendError<()> {
             Self::Full(()) | Self::Stalled((), _) => None,
             Self::Disconnected(()) => Some(SendError::Disconnected(())),
             Self::TooLarge { len, max } => Some(SendError::TooLarge { len, max }),
+            Self::Unsupported { reason } => Some(SendError::Unsupported { reason }),
             Self::Fault((), fault) => Some(SendError::Fault((), fault)),
         }
     }
@@ -162,7 +226,9 @@ pub enum TryRecvError {
     Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
-    /// The ring is unusable.
+    /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
+    Rejected(Rejection),
+    /// The channel is unusable.
     Fault(Fault),
 }
 
@@ -175,7 +241,9 @@ pub enum RecvError {
     Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
-    /// The ring is unusable.
+    /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
+    Rejected(Rejection),
+    /// The channel is unusable.
     Fault(Fault),
 }
 
@@ -192,14 +260,18 @@ pub enum RecvTimeoutError {
     Evicted,
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
-    /// The ring is unusable.
+    /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
+    Rejected(Rejection),
+    /// The channel is unusable.
     Fault(Fault),
 }
 
 fn too_large(f: &mut fmt::Formatter<'_>, len: usize, max: usize) -> fmt::Result {
-    write!(f, "a record of {len} bytes is too large, this ring takes at most {max}: open it with at least {} bytes", {
-        2 * (len.max(max) + 8)
-    })
+    let ring = 2 * (len.max(max) + 8);
+    write!(
+        f,
+        "a message of {len} bytes is too large, this channel takes at most {max}: cut it up, or open the channel for longer ones (a ring with at least {ring} bytes)"
+    )
 }
 
 impl<T> fmt::Display for TrySendError<T> {
@@ -209,6 +281,7 @@ impl<T> fmt::Display for TrySendError<T> {
             Self::Full(_) => f.write_str("the ring is full: try again later, or use send to wait"),
             Self::Disconnected(_) => f.write_str(CLOSED),
             Self::TooLarge { len, max } => too_large(f, *len, *max),
+            Self::Unsupported { reason } => f.write_str(reason),
             Self::Fault(_, fault) => fault.fmt(f),
         }
     }
@@ -219,6 +292,7 @@ impl<T> fmt::Display for SendError<T> {
         match self {
             Self::Disconnected(_) => f.write_str(CLOSED),
             Self::TooLarge { len, max } => too_large(f, *len, *max),
+            Self::Unsupported { reason } => f.write_str(reason),
             Self::Fault(_, fault) => fault.fmt(f),
         }
     }
@@ -233,6 +307,7 @@ impl<T> fmt::Display for SendTimeoutError<T> {
             Self::Stalled(_, stall) => stall.fmt(f),
             Self::Disconnected(_) => f.write_str(CLOSED),
             Self::TooLarge { len, max } => too_large(f, *len, *max),
+            Self::Unsupported { reason } => f.write_str(reason),
             Self::Fault(_, fault) => fault.fmt(f),
         }
     }
@@ -249,6 +324,7 @@ impl fmt::Display for TryRecvError {
         match self {
             Self::Stalled(stall) => stall.fmt(f),
             Self::Lagged(count) => lagged(f, *count),
+            Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
             Self::Empty => f.write_str("the ring is empty: try again later, or use recv to wait"),
             Self::Disconnected => f.write_str(CLOSED),
@@ -261,6 +337,7 @@ impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lagged(count) => lagged(f, *count),
+            Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
@@ -276,6 +353,7 @@ impl fmt::Display for RecvTimeoutError {
             }
             Self::Stalled(stall) => stall.fmt(f),
             Self::Lagged(count) => lagged(f, *count),
+            Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
@@ -291,6 +369,7 @@ impl<T> fmt::Debug for TrySendError<T> {
             Self::Stalled(_, stall) => write!(f, "Stalled(.., {stall:?})"),
             Self::Disconnected(_) => f.write_str("Disconnected(..)"),
             Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Unsupported { reason } => write!(f, "Unsupported {{ reason: {reason:?} }}"),
             Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
         }
     }
@@ -301,6 +380,7 @@ impl<T> fmt::Debug for SendError<T> {
         match self {
             Self::Disconnected(_) => f.write_str("Disconnected(..)"),
             Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Unsupported { reason } => write!(f, "Unsupported {{ reason: {reason:?} }}"),
             Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
         }
     }
@@ -313,6 +393,7 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
             Self::Stalled(_, stall) => write!(f, "Stalled(.., {stall:?})"),
             Self::Disconnected(_) => f.write_str("Disconnected(..)"),
             Self::TooLarge { len, max } => write!(f, "TooLarge {{ len: {len}, max: {max} }}"),
+            Self::Unsupported { reason } => write!(f, "Unsupported {{ reason: {reason:?} }}"),
             Self::Fault(_, fault) => write!(f, "Fault(.., {fault:?})"),
         }
     }
@@ -412,6 +493,64 @@ impl From<Stop> for RecvError {
         match stop {
             Stop::TimedOut | Stop::Stalled(_) | Stop::Disconnected => Self::Disconnected,
             Stop::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl<T> TrySendError<T> {
+    /// The same for a call that waits, unless waiting may help.
+    #[must_use]
+    pub fn into_lasting(self) -> Option<SendTimeoutError<T>> {
+        match self {
+            Self::Full(_) | Self::Stalled(..) => None,
+            Self::Disconnected(message) => Some(SendTimeoutError::Disconnected(message)),
+            Self::TooLarge { len, max } => Some(SendTimeoutError::TooLarge { len, max }),
+            Self::Unsupported { reason } => Some(SendTimeoutError::Unsupported { reason }),
+            Self::Fault(message, fault) => Some(SendTimeoutError::Fault(message, fault)),
+        }
+    }
+}
+
+impl TryRecvError {
+    /// The same for a call that waits, unless waiting may help.
+    #[must_use]
+    pub fn into_lasting(self) -> Option<RecvTimeoutError> {
+        match self {
+            Self::Empty | Self::Stalled(_) => None,
+            Self::Lagged(count) => Some(RecvTimeoutError::Lagged(count)),
+            Self::Evicted => Some(RecvTimeoutError::Evicted),
+            Self::Disconnected => Some(RecvTimeoutError::Disconnected),
+            Self::Rejected(rejection) => Some(RecvTimeoutError::Rejected(rejection)),
+            Self::Fault(fault) => Some(RecvTimeoutError::Fault(fault)),
+        }
+    }
+}
+
+/// Of a wait that had no deadline, and so cannot have timed out.
+impl<T> From<SendTimeoutError<T>> for SendError<T> {
+    fn from(error: SendTimeoutError<T>) -> Self {
+        match error {
+            SendTimeoutError::Timeout(message)
+            | SendTimeoutError::Stalled(message, _)
+            | SendTimeoutError::Disconnected(message) => Self::Disconnected(message),
+            SendTimeoutError::TooLarge { len, max } => Self::TooLarge { len, max },
+            SendTimeoutError::Unsupported { reason } => Self::Unsupported { reason },
+            SendTimeoutError::Fault(message, fault) => Self::Fault(message, fault),
+        }
+    }
+}
+
+/// Of a wait that had no deadline, and so cannot have timed out.
+impl From<RecvTimeoutError> for RecvError {
+    fn from(error: RecvTimeoutError) -> Self {
+        match error {
+            RecvTimeoutError::Timeout | RecvTimeoutError::Stalled(_) | RecvTimeoutError::Disconnected => {
+                Self::Disconnected
+            }
+            RecvTimeoutError::Lagged(count) => Self::Lagged(count),
+            RecvTimeoutError::Evicted => Self::Evicted,
+            RecvTimeoutError::Rejected(rejection) => Self::Rejected(rejection),
+            RecvTimeoutError::Fault(fault) => Self::Fault(fault),
         }
     }
 }

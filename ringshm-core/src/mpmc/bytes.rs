@@ -149,10 +149,13 @@ impl ByteProducer {
     /// # Errors
     /// [`SendTimeoutError`]; `TooLarge` if it is longer than [`max_message`](Self::max_message).
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendTimeoutError<()>> {
+        self.send_by(message, Deadline::after(timeout))
+    }
+
+    pub(crate) fn send_by(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
         if message.len() > self.messages.max {
             return Err(SendTimeoutError::TooLarge { len: message.len(), max: self.messages.max });
         }
-        let deadline = Deadline::after(timeout);
         let claimed = self.ring.claim_by(1, deadline).map_err(|stop| stop.into_send_timeout(()))?;
         self.send_at(claimed.first, message);
         Ok(())
@@ -236,7 +239,11 @@ impl ByteConsumer {
     /// # Errors
     /// [`RecvTimeoutError`].
     pub fn recv_timeout(&mut self, into: &mut Vec<u8>, timeout: Duration) -> Result<(), RecvTimeoutError> {
-        let claimed = self.ring.claim_by(1, Deadline::after(timeout))?;
+        self.recv_by(into, Deadline::after(timeout))
+    }
+
+    pub(crate) fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<(), RecvTimeoutError> {
+        let claimed = self.ring.claim_by(1, deadline)?;
         self.recv_at(claimed, into).map_err(RecvTimeoutError::Fault)
     }
 
@@ -324,6 +331,12 @@ impl ByteConsumer {
     #[must_use]
     pub fn lane(&self) -> usize {
         self.ring.ring.member().lane()
+    }
+
+    /// The longest message that this ring takes, in bytes.
+    #[must_use]
+    pub fn max_message(&self) -> usize {
+        self.messages.max
     }
 
     /// Leaves the ring without being finished: producers wait for a successor.

@@ -144,7 +144,11 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvTimeoutError`]; `into` is unchanged then.
     pub fn recv_timeout(&mut self, into: &mut Vec<u8>, timeout: Duration) -> Result<usize, RecvTimeoutError> {
-        let place = self.peek_by(Deadline::after(timeout))?;
+        self.recv_by(into, Deadline::after(timeout))
+    }
+
+    pub(crate) fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        let place = self.peek_by(deadline)?;
         let len = self.copy_into(place, into);
         self.release();
         Ok(len)
@@ -224,7 +228,11 @@ impl RecordConsumer {
     /// # Errors
     /// [`RecvTimeoutError`].
     pub fn drain_timeout(&mut self, timeout: Duration) -> Result<RecordDrain<'_>, RecvTimeoutError> {
-        self.ring.peek_all_by(record::HEADER, Exchanged::by_batches(self.tally.count), Deadline::after(timeout))?;
+        self.drain_by(Deadline::after(timeout))
+    }
+
+    pub(crate) fn drain_by(&mut self, deadline: Deadline) -> Result<RecordDrain<'_>, RecvTimeoutError> {
+        self.ring.peek_all_by(record::HEADER, Exchanged::by_batches(self.tally.count), deadline)?;
         Ok(RecordDrain { consumer: self, taken: 0, bytes: None })
     }
 

@@ -188,13 +188,8 @@ impl Play {
             }
             Op::SendTimeout(len) => {
                 let record = self.record(*len);
-                let verdict = self.verdict(*len).map_err(|error| match error {
-                    TrySendError::Full(()) => SendTimeoutError::Timeout(()),
-                    TrySendError::Disconnected(()) => SendTimeoutError::Disconnected(()),
-                    TrySendError::TooLarge { len, max } => SendTimeoutError::TooLarge { len, max },
-                    TrySendError::Fault((), fault) => SendTimeoutError::Fault((), fault),
-                    TrySendError::Stalled((), stall) => SendTimeoutError::Stalled((), stall),
-                });
+                let timed_out = |error: TrySendError<()>| error.into_lasting().unwrap_or(SendTimeoutError::Timeout(()));
+                let verdict = self.verdict(*len).map_err(timed_out);
                 assert_eq!(producer.send_timeout(&record, Duration::ZERO), verdict);
                 if verdict.is_ok() {
                     self.model.send(*len, record);

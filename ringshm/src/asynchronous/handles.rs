@@ -53,28 +53,22 @@ pub trait Sends: Waitable {
 
 /// What a call that waits returns. `None`: it goes on waiting.
 pub(super) fn unless_early<R>(received: Result<R, TryRecvError>) -> Option<Result<R, RecvError>> {
-    Some(Err(match received {
-        Ok(message) => return Some(Ok(message)),
-        Err(TryRecvError::Empty | TryRecvError::Stalled(_)) => return None,
-        Err(TryRecvError::Lagged(count)) => RecvError::Lagged(count),
-        Err(TryRecvError::Evicted) => RecvError::Evicted,
-        Err(TryRecvError::Disconnected) => RecvError::Disconnected,
-        Err(TryRecvError::Fault(fault)) => RecvError::Fault(fault),
-    }))
+    match received {
+        Ok(message) => Some(Ok(message)),
+        Err(error) => error.into_lasting().map(|error| Err(error.into())),
+    }
 }
 
 /// As [`unless_early`]. What was not sent is given back to where it was.
 fn unless_full<T>(sent: Result<(), TrySendError<T>>, keep: impl FnOnce(T)) -> Option<Result<(), SendError<T>>> {
-    Some(Err(match sent {
-        Ok(()) => return Some(Ok(())),
+    match sent {
+        Ok(()) => Some(Ok(())),
         Err(TrySendError::Full(message) | TrySendError::Stalled(message, _)) => {
             keep(message);
-            return None;
+            None
         }
-        Err(TrySendError::Disconnected(message)) => SendError::Disconnected(message),
-        Err(TrySendError::TooLarge { len, max }) => SendError::TooLarge { len, max },
-        Err(TrySendError::Fault(message, fault)) => SendError::Fault(message, fault),
-    }))
+        Err(error) => error.into_lasting().map(|error| Err(error.into())),
+    }
 }
 
 macro_rules! receives_values {

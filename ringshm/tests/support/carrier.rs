@@ -123,6 +123,8 @@ pub(crate) enum Stop {
     Stalled,
     Lagged(u64),
     Evicted,
+    /// What only transports say.
+    OfTransports,
 }
 
 impl From<Fault> for Stop {
@@ -130,6 +132,7 @@ impl From<Fault> for Stop {
         match fault {
             Fault::Corrupt { .. } => Self::Corrupt,
             Fault::Forked => Self::Forked,
+            Fault::Removed | Fault::Os { .. } => Self::OfTransports,
         }
     }
 }
@@ -141,6 +144,7 @@ impl<T> From<TrySendError<T>> for Stop {
             TrySendError::Stalled(..) => Self::Stalled,
             TrySendError::Disconnected(_) => Self::Disconnected,
             TrySendError::TooLarge { .. } => Self::TooLarge,
+            TrySendError::Unsupported { .. } => Self::OfTransports,
             TrySendError::Fault(_, fault) => fault.into(),
         }
     }
@@ -151,6 +155,7 @@ impl<T> From<SendError<T>> for Stop {
         match error {
             SendError::Disconnected(_) => Self::Disconnected,
             SendError::TooLarge { .. } => Self::TooLarge,
+            SendError::Unsupported { .. } => Self::OfTransports,
             SendError::Fault(_, fault) => fault.into(),
         }
     }
@@ -163,6 +168,7 @@ impl<T> From<SendTimeoutError<T>> for Stop {
             SendTimeoutError::Stalled(..) => Self::Stalled,
             SendTimeoutError::Disconnected(_) => Self::Disconnected,
             SendTimeoutError::TooLarge { .. } => Self::TooLarge,
+            SendTimeoutError::Unsupported { .. } => Self::OfTransports,
             SendTimeoutError::Fault(_, fault) => fault.into(),
         }
     }
@@ -175,6 +181,7 @@ impl From<TryRecvError> for Stop {
             TryRecvError::Stalled(_) => Self::Stalled,
             TryRecvError::Lagged(count) => Self::Lagged(count),
             TryRecvError::Evicted => Self::Evicted,
+            TryRecvError::Rejected(_) => Self::OfTransports,
             TryRecvError::Disconnected => Self::Disconnected,
             TryRecvError::Fault(fault) => fault.into(),
         }
@@ -186,6 +193,7 @@ impl From<RecvError> for Stop {
         match error {
             RecvError::Lagged(count) => Self::Lagged(count),
             RecvError::Evicted => Self::Evicted,
+            RecvError::Rejected(_) => Self::OfTransports,
             RecvError::Disconnected => Self::Disconnected,
             RecvError::Fault(fault) => fault.into(),
         }
@@ -199,6 +207,7 @@ impl From<RecvTimeoutError> for Stop {
             RecvTimeoutError::Stalled(_) => Self::Stalled,
             RecvTimeoutError::Lagged(count) => Self::Lagged(count),
             RecvTimeoutError::Evicted => Self::Evicted,
+            RecvTimeoutError::Rejected(_) => Self::OfTransports,
             RecvTimeoutError::Disconnected => Self::Disconnected,
             RecvTimeoutError::Fault(fault) => fault.into(),
         }

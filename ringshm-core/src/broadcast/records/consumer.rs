@@ -237,7 +237,11 @@ impl<S: Seat> RecordReceiver<S> {
     /// # Errors
     /// [`RecvTimeoutError`]; `into` may be empty then.
     pub fn recv_timeout(&mut self, into: &mut Vec<u8>, timeout: Duration) -> Result<usize, RecvTimeoutError> {
-        self.view.peek_by(Exchanged::one_by_one(self.count), Deadline::after(timeout))?;
+        self.recv_by(into, Deadline::after(timeout))
+    }
+
+    pub(crate) fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        self.view.peek_by(Exchanged::one_by_one(self.count), deadline)?;
         Ok(self.recv_here(into)?)
     }
 

@@ -139,10 +139,13 @@ impl RecordProducer {
     /// # Errors
     /// [`SendTimeoutError::Timeout`], [`SendTimeoutError::TooLarge`] and [`SendTimeoutError::Fault`].
     pub fn send_timeout(&mut self, payload: &[u8], timeout: Duration) -> Result<(), SendTimeoutError<()>> {
+        self.send_by(payload, Deadline::after(timeout))
+    }
+
+    pub(crate) fn send_by(&mut self, payload: &[u8], deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
         if self.is_too_large(payload.len()) {
             return Err(SendTimeoutError::TooLarge { len: payload.len(), max: self.max_message() });
         }
-        let deadline = Deadline::after(timeout);
         let position = self.claim_by(payload.len(), deadline).map_err(|stop| stop.into_send_timeout(()))?;
         self.write(position, payload);
         self.publish();
