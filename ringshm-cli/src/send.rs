@@ -174,7 +174,7 @@ impl Sending {
                         self.index += 1;
                         ahead += span;
                     }
-                    Cut::Record { payload, span } if payload.len() <= max => {
+                    Cut::Record { payload, span, .. } if payload.len() <= max => {
                         batch[count] = payload;
                         count += 1;
                         ahead += span;
@@ -192,12 +192,13 @@ impl Sending {
                 Some(Cut::Part { len, .. }) if len > max && self.index + count as u64 >= self.skip => {
                     match self.framing {
                         Framing::Lines => Next::TooLongLine,
-                        Framing::Len32 | Framing::Raw(_) => Next::TooLong(len as u64),
+                        _ => Next::TooLong(len as u64),
                     }
                 }
                 Some(Cut::Part { searched, .. }) => Next::Read(searched),
                 Some(Cut::End) => Next::End,
                 Some(Cut::Truncated { len, found }) => Next::Truncated { len, found },
+                Some(Cut::Malformed) => Next::Malformed,
             };
             sent?;
             self.index += count as u64;
@@ -213,6 +214,12 @@ impl Sending {
                     return Err(self.too_long(len));
                 }
                 Next::Truncated { len, found } => return Err(self.truncated(len, found)),
+                Next::Malformed => {
+                    let number = self.index + 1;
+                    return Err(Failure::new(format!(
+                        "no record begins where number {number} should, those before it were sent"
+                    )));
+                }
             }
         }
     }
@@ -250,4 +257,5 @@ enum Next {
         len: Option<usize>,
         found: usize,
     },
+    Malformed,
 }

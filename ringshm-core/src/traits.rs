@@ -134,12 +134,7 @@ pub trait Receiver: Channel {
     ///
     /// # Errors
     /// [`RecvTimeoutError`] if it could receive none. What went wrong after the first is said by the next call with the same batch.
-    fn recv_batch_by(
-        &mut self,
-        batch: &mut Batch,
-        most: usize,
-        deadline: Deadline,
-    ) -> Result<usize, RecvTimeoutError> {
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
         batch.resume()?;
         let mut message = batch.take_scratch();
         let mut received = self.recv_by(&mut message, deadline).map_err(Some);
@@ -147,11 +142,8 @@ pub trait Receiver: Channel {
         while received.is_ok() {
             batch.push(&message);
             count += 1;
-            received = if count < most {
-                self.try_recv(&mut message).map_err(TryRecvError::into_lasting)
-            } else {
-                Err(None)
-            };
+            received =
+                if count < most { self.try_recv(&mut message).map_err(TryRecvError::into_lasting) } else { Err(None) };
         }
         batch.put_scratch(message);
         match received {
@@ -216,12 +208,7 @@ impl<C: Receiver + ?Sized> Receiver for Box<C> {
         (**self).recv(into)
     }
 
-    fn recv_batch_by(
-        &mut self,
-        batch: &mut Batch,
-        most: usize,
-        deadline: Deadline,
-    ) -> Result<usize, RecvTimeoutError> {
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
         (**self).recv_batch_by(batch, most, deadline)
     }
 

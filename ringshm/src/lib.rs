@@ -99,10 +99,14 @@ pub use ringshm_core::os::{Directory, Name, Pages, Resident, SmallPages};
 pub use ringshm_core::semaphore;
 pub use ringshm_core::wait::Wait;
 pub use ringshm_core::{
+    Awaited, Batch, Capabilities, Channel, Deadline, Interest, Longest, Loss, Order, Parties, Receiver, Sender,
+};
+pub use ringshm_core::{
     Consumer, Drain, HugePages, Iter, Loan, Message, OnDeath, Payload, Peer, Producer, RecordConsumer, RecordDrain,
     RecordLoan, RecordProducer, RecordRef, RecvRef, Role, TryIter, Waitable,
 };
-pub use waitset::{Interest, Key, Notifier, Ready, Token, WaitSet};
+pub use ringshm_fallback::{framing, stream};
+pub use waitset::{Key, Notifier, Ready, Token, WaitSet};
 
 /// The examples of the README, compiled.
 #[cfg(doctest)]

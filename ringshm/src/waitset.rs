@@ -23,7 +23,7 @@ pub use found::{Key, Ready, Token};
 use crate::sentry::POSTS;
 use channel::{Channel, Posted};
 use descriptors::Descriptors;
-use ringshm_core::Waitable;
+use ringshm_core::{Interest, Waitable};
 use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
@@ -103,17 +103,6 @@ pub struct WaitSet {
     looks: Ration,
     /// The process whose threads and lanes these are.
     process: u32,
-}
-
-/// What a descriptor is waited for. An error of it, or the end of what it is connected to, is reported whatever is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// Something can be read, or accepted.
-    Readable,
-    /// Something can be written.
-    Writable,
-    /// One of the two.
-    Either,
 }
 
 /// Ends the wait of a set from another thread. Any number of them may call.

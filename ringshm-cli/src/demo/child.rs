@@ -274,13 +274,14 @@ fn check_ring(consumer: &mut RecordConsumer, check: &mut Check) -> Result<(), Fa
 fn check_stream(input: &mut Input, check: &mut Check) -> Result<(), Failure> {
     loop {
         match input.look(0) {
-            Cut::Record { payload, span } => {
+            Cut::Record { payload, span, .. } => {
                 check.add(payload);
                 input.take(span);
             }
             Cut::Part { searched, .. } => input.fill(searched).map_err(|error| Failure::at("reading", error))?,
             Cut::End => return Ok(()),
             Cut::Truncated { .. } => return Err(Failure::new("the stream ended in the middle of a message")),
+            Cut::Malformed => return Err(Failure::new("the stream is none of messages")),
         }
     }
 }

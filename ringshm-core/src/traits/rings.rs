@@ -124,12 +124,7 @@ impl Receiver for RecordConsumer {
         self.recv(into)
     }
 
-    fn recv_batch_by(
-        &mut self,
-        batch: &mut Batch,
-        most: usize,
-        deadline: Deadline,
-    ) -> Result<usize, RecvTimeoutError> {
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
         batch.resume()?;
         let mut drain = self.drain_by(deadline)?;
         let mut count = 0;

@@ -3,7 +3,8 @@
 //! The owner asks epoll itself before it sleeps, and again after: the thread says only that there is a reason to. So a descriptor is reported
 //! for as long as it is ready, and the thread does not run at all while the owner is awake and finds some ready.
 
-use super::{Id, Interest, Shared};
+use super::{Id, Shared};
+use ringshm_core::Interest;
 use ringshm_sync::time::Deadline;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -79,7 +80,7 @@ impl Descriptors {
     }
 
     pub(super) fn add(&mut self, id: Id, fd: impl AsFd + Send + 'static, interest: Interest) -> io::Result<()> {
-        epoll::add(&*self.epoll, &fd, EventData::new_u64(id), interest.flags())?;
+        epoll::add(&*self.epoll, &fd, EventData::new_u64(id), flags_of(interest))?;
         self.sources.insert(id, Box::new(fd));
         Ok(())
     }
@@ -144,13 +145,11 @@ impl Descriptors {
     }
 }
 
-impl Interest {
-    fn flags(self) -> EventFlags {
-        match self {
-            Self::Readable => EventFlags::IN | EventFlags::RDHUP,
-            Self::Writable => EventFlags::OUT,
-            Self::Either => EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT,
-        }
+fn flags_of(interest: Interest) -> EventFlags {
+    match interest {
+        Interest::Readable => EventFlags::IN | EventFlags::RDHUP,
+        Interest::Writable => EventFlags::OUT,
+        Interest::Either => EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT,
     }
 }
 

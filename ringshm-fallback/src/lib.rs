@@ -1,0 +1,11 @@
+//! Where memory cannot be shared: the senders and receivers of `ringshm-core` over the kernel's own mechanisms.
+//!
+//! | mechanism | file |
+//! |---|---|
+//!
+//! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
+//! `ringshm`, which opens any of them by name.
+
+pub mod framing;
+pub mod stream;
+pub mod wait;
