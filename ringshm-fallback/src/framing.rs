@@ -60,7 +60,7 @@ impl Frame {
 
 /// Tells headers from anything else: not from what somebody forges. The constants are those of SplitMix64.
 fn check(len: u32, number: u64) -> u32 {
-    let mut x = number ^ u64::from(len).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut x = (number ^ u64::from(len) << 32).wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     (x >> 32) as u32

@@ -6,6 +6,8 @@
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
 
+pub mod address;
 pub mod framing;
+pub mod open;
 pub mod stream;
 pub mod wait;

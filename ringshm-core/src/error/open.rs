@@ -64,7 +64,7 @@ pub enum OpenError {
         /// The name.
         name: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// An option has an impossible value.
     InvalidOption {
@@ -130,7 +130,7 @@ impl fmt::Display for OpenError {
             Self::Corrupt { field } => {
                 write!(f, "this is no usable ring ({field}): remove it and let both sides open it anew")
             }
-            Self::InvalidName { name, reason } => write!(f, "{name:?} is no name for a ring: {reason}"),
+            Self::InvalidName { name, reason } => write!(f, "{name:?} names no channel: {reason}"),
             Self::InvalidOption { option, reason } => write!(f, "the option {option} cannot be used: {reason}"),
             Self::Busy { path } => write!(
                 f,

@@ -21,9 +21,9 @@ impl Name {
     /// [`OpenError::InvalidName`].
     pub fn new(name: &str) -> Result<Self, OpenError> {
         let bare = name.strip_prefix("shm://").unwrap_or(name);
-        let invalid = |reason| Err(OpenError::InvalidName { name: name.to_owned(), reason });
+        let invalid = |reason: &str| Err(OpenError::InvalidName { name: name.to_owned(), reason: reason.to_owned() });
         if bare.contains("://") {
-            return invalid("only shm:// is known as a scheme");
+            return invalid("a ring has no scheme but shm://: other channels are opened with ringshm::open");
         }
         if bare.is_empty() || bare.len() > MAX_NAME {
             return invalid("a name has 1 to 200 bytes");

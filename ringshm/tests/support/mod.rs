@@ -8,20 +8,24 @@
 #![allow(dead_code, unused_imports, reason = "every test binary uses its part")]
 
 mod carrier;
+mod child;
 mod folder;
 mod handles;
 mod in_set;
 mod letters;
+mod numbered;
 mod process;
 mod puppet;
 mod ring;
 mod rings;
 mod watchdog;
 
-pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, record, variant};
+pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, variant};
+pub(crate) use child::{die_with_parent, report};
 pub(crate) use folder::Folder;
+pub(crate) use numbered::record;
 pub(crate) use process::{PARENT, Process};
-pub(crate) use puppet::{die_with_parent, play, report};
+pub(crate) use puppet::play;
 pub(crate) use ring::{NAME, Ring};
 pub(crate) use rings::{Kind, Place, Received, Sink, Source};
 pub(crate) use watchdog::Watchdog;

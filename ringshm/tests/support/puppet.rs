@@ -14,11 +14,9 @@
 //! consumer in a wait set), `new`, `existing`.
 
 use super::carrier::{Carried, variant};
-use super::process::{PARENT, REPORT};
+use super::child::{obey, report};
 use super::{Carrier, Parcel, Receives, Sends, Stop};
 use ringshm::{Builder, Directory, Existence, OnDeath, OpenError, Role, Wait, Wakeup};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use std::io::Write as _;
 use std::time::Duration;
 
 /// What a child holds.
@@ -31,30 +29,8 @@ struct Puppet {
 /// In a child: obeys until the parent closes the pipe. In the test run itself: returns at once. `extra` knows the commands
 /// that only one test binary needs.
 pub(crate) fn play(extra: impl Fn(&[&str]) -> Option<String>) {
-    let Ok(parent) = std::env::var(PARENT) else { return };
-    die_with_parent();
-    // Zero: the parent is in another PID namespace.
-    let there = getppid().map(Pid::as_raw_nonzero).is_none_or(|pid| pid.to_string() == parent);
-    assert!(there, "the parent died first");
     let mut puppet = Puppet::default();
-    for line in std::io::stdin().lines() {
-        let line = line.expect("commands are text");
-        let words: Vec<_> = line.split(' ').collect();
-        match extra(&words).or_else(|| puppet.obey(&words)) {
-            Some(reply) => report(&reply),
-            None => panic!("unknown command: {line}"),
-        }
-    }
-}
-
-/// Asks the kernel to kill this process when its parent dies. To be asked anew after a change of user.
-pub(crate) fn die_with_parent() {
-    set_parent_process_death_signal(Some(Signal::KILL)).expect("prctl");
-}
-
-pub(crate) fn report(text: &str) {
-    let mut out = std::io::stdout().lock();
-    write!(out, "\n{REPORT}{text}\n").and_then(|()| out.flush()).expect("the parent listens");
+    obey(|words| extra(words).or_else(|| puppet.obey(words)));
 }
 
 fn refused(error: &OpenError) -> String {

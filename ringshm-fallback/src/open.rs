@@ -1,0 +1,36 @@
+//! Opening a side of a channel by its name.
+
+use crate::address::Address;
+use ringshm_core::error::OpenError;
+use ringshm_core::{Receiver, Sender};
+
+/// The schemes that this crate knows.
+pub const SCHEMES: &[&str] = &[];
+
+/// Opens the sending side of a channel.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
+    let address = &mut address;
+    #[allow(clippy::match_single_binding)]
+    match address.scheme() {
+        _ => Err(unknown(address)),
+    }
+}
+
+/// Opens the receiving side of a channel.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
+    let address = &mut address;
+    #[allow(clippy::match_single_binding)]
+    match address.scheme() {
+        _ => Err(unknown(address)),
+    }
+}
+
+fn unknown(address: &Address) -> OpenError {
+    address.invalid(format!("{} is no scheme; there are: shm, {}", address.scheme(), SCHEMES.join(", ")))
+}
