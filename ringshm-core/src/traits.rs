@@ -7,6 +7,8 @@ mod batch;
 mod rings;
 
 pub use batch::Batch;
+#[doc(hidden)]
+pub use rings::OfRing;
 
 use crate::capabilities::Capabilities;
 use crate::error::{
@@ -31,7 +33,7 @@ pub enum Interest {
 /// What somebody who waits for several channels sleeps on for one.
 pub enum Awaited<'a> {
     /// A ring: it has a bell.
-    Bell(&'a mut dyn Waitable),
+    Bell(&'a dyn Waitable),
     /// A descriptor of the kernel's.
     Descriptor(BorrowedFd<'a>, Interest),
     /// Nothing: this mechanism can only be asked, again and again.
@@ -43,13 +45,13 @@ pub trait Channel: Send {
     /// What the mechanism can do. Does not change while the handle lives.
     fn capabilities(&self) -> Capabilities;
 
-    /// What to sleep on for it, together with others. What is slept on may change with every call that sends or receives, but for a
-    /// descriptor, which stays the same as long as the handle lives.
-    fn awaited(&mut self) -> Awaited<'_>;
+    /// What to sleep on for it, together with others. It is of the same kind as long as the handle lives, and the same descriptor.
+    fn awaited(&self) -> Awaited<'_>;
 
-    /// Whether a call would have something to do although what is [awaited](Self::awaited) does not say so: a message that came together
-    /// with an earlier one and waits in this process. Makes no system call.
-    fn has_more(&self) -> bool {
+    /// Whether there is more than what is [awaited](Self::awaited) shows. Of a ring: as [`Waitable::is_ready`]. Of a descriptor: whether a call
+    /// would have something to do although the descriptor is not ready, because a message came together with an earlier one and waits in
+    /// this process.
+    fn has_more(&mut self) -> bool {
         false
     }
 
@@ -164,11 +166,11 @@ impl<C: Channel + ?Sized> Channel for Box<C> {
         (**self).capabilities()
     }
 
-    fn awaited(&mut self) -> Awaited<'_> {
+    fn awaited(&self) -> Awaited<'_> {
         (**self).awaited()
     }
 
-    fn has_more(&self) -> bool {
+    fn has_more(&mut self) -> bool {
         (**self).has_more()
     }
 

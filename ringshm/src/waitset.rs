@@ -23,7 +23,8 @@ pub use found::{Key, Ready, Token};
 use crate::sentry::POSTS;
 use channel::{Channel, Posted};
 use descriptors::Descriptors;
-use ringshm_core::{Interest, Waitable};
+use ringshm_core::traits::OfRing;
+use ringshm_core::{Awaited, Interest, Waitable};
 use ringshm_sync::doorbell::LONGEST_PARK;
 use ringshm_sync::futex::{MOST_WORDS, Words};
 use ringshm_sync::signal::Signal;
@@ -214,19 +215,65 @@ impl WaitSet {
     /// ```
     pub fn add_fd<F: AsFd + Send + 'static>(&mut self, fd: F, interest: Interest) -> io::Result<Key<F>> {
         let id = self.new_id();
-        let descriptors = match &mut self.descriptors {
+        self.descriptors()?.add(id, fd, interest)?;
+        Ok(Key::new(id))
+    }
+
+    /// Waits for this channel too, whatever it is: `Box<dyn Receiver>`, `Box<dyn Sender>`, or a handle of any mechanism. It is ready as handles
+    /// of rings are; where the kernel keeps it, it may also be ready for what turns out to be half a message.
+    ///
+    /// # Errors
+    /// As for [`add_fd`](Self::add_fd); and if the mechanism has nothing to wait for
+    /// ([`can_be_awaited`](crate::Capabilities::can_be_awaited)). Then the channel is dropped.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ringshm::{Receiver, Sender, WaitSet};
+    ///
+    /// let (mut lines, records) = ringshm::spsc::<[u8]>("").capacity(1 << 12).threads()?;
+    /// let mut set = WaitSet::new();
+    /// let records: Box<dyn Receiver> = Box::new(records);
+    /// let records = set.add_channel(records)?;
+    /// lines.send(b"seven")?;
+    /// assert!(set.wait()?.contains(records));
+    /// let mut record = Vec::new();
+    /// set[records].try_recv(&mut record)?;
+    /// assert_eq!(record, b"seven");
+    /// # Ok(()) }
+    /// ```
+    pub fn add_channel<C: ringshm_core::Channel + 'static>(&mut self, channel: C) -> io::Result<Key<C>> {
+        let channel = match OfRing::new(channel) {
+            Ok(ring) => return Ok(Key::new(self.add(ring).id())),
+            Err(channel) => channel,
+        };
+        let interest = match channel.awaited() {
+            Awaited::Descriptor(_, interest) => interest,
+            Awaited::Bell(_) | Awaited::Nothing => {
+                let mechanism = channel.capabilities().mechanism;
+                let refusal = format!("there is nothing to wait for a {mechanism} with: look at it again and again");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, refusal));
+            }
+        };
+        let id = self.new_id();
+        self.descriptors()?.add_channel(id, channel, interest)?;
+        Ok(Key::new(id))
+    }
+
+    fn descriptors(&mut self) -> io::Result<&mut Descriptors> {
+        Ok(match &mut self.descriptors {
             Some(descriptors) => descriptors,
             descriptors => descriptors.insert(Descriptors::new(&self.shared)?),
-        };
-        descriptors.add(id, fd, interest)?;
-        Ok(Key::new(id))
+        })
     }
 
     /// What a key stands for. `None` if it was removed.
     #[must_use]
     pub fn get<H: 'static>(&self, key: Key<H>) -> Option<&H> {
         match self.places.get(&key.id()) {
-            Some(place) => self.channels[*place].get().handle.as_any().downcast_ref(),
+            Some(place) => {
+                let handle = self.channels[*place].get().handle.as_any();
+                handle.downcast_ref().or_else(|| handle.downcast_ref().map(OfRing::get))
+            }
             None => self.descriptors.as_ref()?.get(key.id()),
         }
     }
@@ -235,7 +282,10 @@ impl WaitSet {
     #[must_use]
     pub fn get_mut<H: 'static>(&mut self, key: Key<H>) -> Option<&mut H> {
         match self.places.get(&key.id()) {
-            Some(place) => self.channels[*place].get_mut().handle.as_any_mut().downcast_mut(),
+            Some(place) => {
+                let handle = self.channels[*place].get_mut().handle.as_any_mut();
+                if handle.is::<H>() { handle.downcast_mut() } else { handle.downcast_mut().map(OfRing::get_mut) }
+            }
             None => self.descriptors.as_mut()?.get_mut(key.id()),
         }
     }
@@ -260,7 +310,11 @@ impl WaitSet {
         if !self.is_forked() {
             watch.withdraw();
         }
-        watch.into_inner().handle.into_any().downcast().ok().map(|handle| *handle)
+        let handle = watch.into_inner().handle.into_any();
+        match handle.downcast() {
+            Ok(handle) => Some(*handle),
+            Err(handle) => handle.downcast::<OfRing<H>>().ok().map(|handle| handle.into_inner()),
+        }
     }
 
     /// How many things it waits for.

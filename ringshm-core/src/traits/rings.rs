@@ -6,9 +6,13 @@ use crate::capabilities::{Capabilities, Longest, Loss, Order, Parties};
 use crate::error::{
     RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError,
 };
+use crate::memory::Memory;
 use crate::mpmc::{ByteConsumer, ByteProducer};
+use crate::waitable::{Waitable, sealed::Sealed};
 use crate::{RecordConsumer, RecordProducer};
 use ringshm_sync::time::Deadline;
+use ringshm_sync::watch::AnyBell;
+use std::sync::Arc;
 
 /// A ring, whose sides are told of each other's death and leaving.
 fn ring(mechanism: &'static str, longest: Longest, senders: Parties, receivers: Parties, loss: Loss) -> Capabilities {
@@ -42,8 +46,12 @@ macro_rules! channel {
                 $capabilities
             }
 
-            fn awaited(&mut self) -> Awaited<'_> {
+            fn awaited(&self) -> Awaited<'_> {
                 Awaited::Bell(self)
+            }
+
+            fn has_more(&mut self) -> bool {
+                self.is_ready()
             }
 
             fn detach(self: Box<Self>) {
@@ -65,8 +73,12 @@ impl Channel for broadcast::RecordReceiver<Lossy> {
         broadcast(self.max_message(), Loss::AnyTime)
     }
 
-    fn awaited(&mut self) -> Awaited<'_> {
+    fn awaited(&self) -> Awaited<'_> {
         Awaited::Bell(self)
+    }
+
+    fn has_more(&mut self) -> bool {
+        self.is_ready()
     }
 
     fn detach(self: Box<Self>) {}
@@ -182,5 +194,54 @@ where
 
     fn position(&self) -> Option<u64> {
         Some(self.position())
+    }
+}
+
+/// A channel that is a ring, as something to wait for: whoever holds it need not know which ring.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OfRing<C>(C);
+
+impl<C: Channel> OfRing<C> {
+    /// `Err`: it is no ring.
+    pub fn new(channel: C) -> Result<Self, C> {
+        if matches!(channel.awaited(), Awaited::Bell(_)) { Ok(Self(channel)) } else { Err(channel) }
+    }
+
+    fn ring(&self) -> &dyn Waitable {
+        match self.0.awaited() {
+            Awaited::Bell(ring) => ring,
+            Awaited::Descriptor(..) | Awaited::Nothing => unreachable!("a channel stays what it is"),
+        }
+    }
+}
+
+impl<C> OfRing<C> {
+    pub fn get(&self) -> &C {
+        &self.0
+    }
+
+    pub fn get_mut(&mut self) -> &mut C {
+        &mut self.0
+    }
+
+    pub fn into_inner(self) -> C {
+        self.0
+    }
+}
+
+impl<C: Channel> Sealed for OfRing<C> {}
+
+impl<C: Channel> Waitable for OfRing<C> {
+    fn is_ready(&mut self) -> bool {
+        self.0.has_more()
+    }
+
+    fn bell(&self) -> AnyBell<'_> {
+        self.ring().bell()
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        self.ring().memory()
     }
 }

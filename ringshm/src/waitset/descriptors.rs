@@ -4,7 +4,7 @@
 //! for as long as it is ready, and the thread does not run at all while the owner is awake and finds some ready.
 
 use super::{Id, Shared};
-use ringshm_core::Interest;
+use ringshm_core::{Awaited, Channel, Interest};
 use ringshm_sync::time::Deadline;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -25,6 +25,12 @@ const OWN: Id = Id::MAX;
 /// Something with a descriptor, of a type that its owner knows.
 trait Source: Any + Send {
     fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Whether there is more than the descriptor shows.
+    fn has_more(&mut self) -> bool {
+        false
+    }
+
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
@@ -45,6 +51,34 @@ impl<F: AsFd + Send + 'static> Source for F {
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+/// A channel that is awaited by a descriptor.
+struct OfKernel<C>(C);
+
+impl<C: Channel + 'static> Source for OfKernel<C> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self.0.awaited() {
+            Awaited::Descriptor(fd, _) => fd,
+            Awaited::Bell(_) | Awaited::Nothing => unreachable!("a channel stays what it is"),
+        }
+    }
+
+    fn has_more(&mut self) -> bool {
+        self.0.has_more()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        &mut self.0
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        Box::new(self.0)
     }
 }
 
@@ -80,8 +114,21 @@ impl Descriptors {
     }
 
     pub(super) fn add(&mut self, id: Id, fd: impl AsFd + Send + 'static, interest: Interest) -> io::Result<()> {
-        epoll::add(&*self.epoll, &fd, EventData::new_u64(id), flags_of(interest))?;
-        self.sources.insert(id, Box::new(fd));
+        self.put(id, Box::new(fd), interest)
+    }
+
+    pub(super) fn add_channel(
+        &mut self,
+        id: Id,
+        channel: impl Channel + 'static,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.put(id, Box::new(OfKernel(channel)), interest)
+    }
+
+    fn put(&mut self, id: Id, source: Box<dyn Source>, interest: Interest) -> io::Result<()> {
+        epoll::add(&*self.epoll, source.fd(), EventData::new_u64(id), flags_of(interest))?;
+        self.sources.insert(id, source);
         Ok(())
     }
 
@@ -102,11 +149,14 @@ impl Descriptors {
 
     /// Adds those that are ready, or in error, to `ready`: all of them, so that none is ever passed over for another.
     pub(super) fn look(&mut self, ready: &mut Vec<Id>) -> io::Result<()> {
+        let first = ready.len();
+        ready.extend(self.sources.iter_mut().filter_map(|(id, source)| source.has_more().then_some(*id)));
         let mut events = Vec::with_capacity(self.sources.len() + 1);
         self.ask(&mut events, Some(&Timespec::default()))?;
         for event in events {
             match event.data.u64() {
                 OWN => self.shared.forget_event(),
+                id if ready[first..].contains(&id) => {}
                 id => ready.push(id),
             }
         }
