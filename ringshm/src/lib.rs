@@ -55,6 +55,8 @@ pub mod asynchronous;
 #[path = "broadcast.rs"]
 mod broadcasting;
 mod builder;
+#[path = "open.rs"]
+mod opening;
 #[path = "latest.rs"]
 mod registers;
 mod reminder;
@@ -64,6 +66,7 @@ mod waitset;
 
 pub use broadcasting::broadcast;
 pub use builder::{Builder, Heap, inspect, mpmc, names, remove, spsc};
+pub use opening::{Opening, open};
 
 /// The handles of rings with many producers and many consumers, made by [`mpmc`](fn@mpmc).
 pub mod mpmc {
