@@ -1,8 +1,8 @@
 //! The channel that a test is about.
 
 use ringshm::{Receiver, Sender};
+use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A channel by its name, and a folder for what it has in the file system, which must be empty at the end.
 pub(crate) struct Subject {
@@ -12,10 +12,17 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn named(template: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let id = format!("conformance-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(format!("ringshm-{id}"));
-        std::fs::create_dir(&folder).expect("the name is new");
+        let (id, folder) = (0..)
+            .find_map(|n| {
+                let id = format!("conformance-{}-{n}", std::process::id());
+                let folder = std::env::temp_dir().join(format!("ringshm-{id}"));
+                match std::fs::create_dir(&folder) {
+                    Ok(()) => Some((id, folder)),
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+                    Err(error) => panic!("{}: {error}", folder.display()),
+                }
+            })
+            .expect("the numbers do not end");
         let path = folder.to_str().expect("temporary files have plain names");
         let name = template.replace("{id}", &id).replace("{dir}", path);
         Self { name, folder }
