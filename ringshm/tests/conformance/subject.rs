@@ -15,7 +15,7 @@ impl Subject {
         let (id, folder) = (0..)
             .find_map(|n| {
                 let id = format!("conformance-{}-{n}", std::process::id());
-                let folder = std::env::temp_dir().join(format!("ringshm-{id}"));
+                let folder = PathBuf::from(format!("/dev/shm/ringshm-{id}"));
                 match std::fs::create_dir(&folder) {
                     Ok(()) => Some((id, folder)),
                     Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
@@ -23,21 +23,21 @@ impl Subject {
                 }
             })
             .expect("the numbers do not end");
-        let path = folder.to_str().expect("temporary files have plain names");
+        let path = folder.to_str().expect("it has a plain name");
         let name = template.replace("{id}", &id).replace("{dir}", path);
         Self { name, folder }
     }
 
     pub(crate) fn sender(&self) -> Box<dyn Sender> {
         ringshm::open(&self.name)
-            .directory(self.directory())
+            .directory(&self.folder)
             .sender()
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     pub(crate) fn receiver(&self) -> Box<dyn Receiver> {
         ringshm::open(&self.name)
-            .directory(self.directory())
+            .directory(&self.folder)
             .receiver()
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
@@ -48,14 +48,19 @@ impl Subject {
         (self.sender(), receiver)
     }
 
-    /// Rings are in memory, whatever the folder for temporary files is.
-    fn directory(&self) -> &'static str {
-        "/dev/shm"
+    /// Comes and receives what a test has left: then whoever leaves last takes everything away.
+    fn sweep(&self) {
+        let (sender, mut receiver) = self.sides();
+        drop(sender);
+        while receiver.try_recv(&mut Vec::new()).is_ok() {}
     }
 }
 
 impl Drop for Subject {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.sweep();
+        }
         let left: Vec<_> = std::fs::read_dir(&self.folder)
             .expect("the folder is there")
             .map(|entry| entry.expect("readable").file_name())
