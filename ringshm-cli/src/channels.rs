@@ -1,15 +1,16 @@
-//! The rings that `recv` receives from: one, or several by turns.
+//! The rings and other channels that `recv` receives from: one, or several by turns.
 //!
-//! A ring that is alone is waited for by a blocking call of its own. Several are waited for together, by a wait set; whatever has
+//! One that is alone is waited for by a blocking call of its own. Several are waited for together, by a wait set; whatever has
 //! something gets one turn of a bounded size, so a busy ring does not keep the others waiting for longer than that.
 
 use crate::failure::Failure;
+use crate::far::Far;
 use crate::recv::Args;
 use crate::ring::{Kind, refuse};
 use crate::source::{Source, Tally, Value};
 use clap::ValueEnum;
 use ringshm::broadcast::Start;
-use ringshm::{Directory, Key, Name, OnDeath, Ready, Token, Wait, WaitSet, Waitable};
+use ringshm::{Channel as _, Directory, Key, Name, OnDeath, Ready, Token, Wait, WaitSet};
 use std::hint;
 use std::io;
 use std::thread;
@@ -26,37 +27,56 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `[KIND:]NAME`; of the usual kind without one.
+    /// `[KIND:]NAME`, of the usual kind without one; or a name with a scheme.
     fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
         let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (kind, name));
         let (kind, name) = argument.split_once(':').and_then(known).unwrap_or((usual, argument));
+        if Kind::of(name, kind) == Kind::Named {
+            return Ok(Self { kind: Kind::Named, name: name.to_owned() });
+        }
         Ok(Self { kind, name: Name::new(name)?.as_str().to_owned() })
     }
 }
 
-/// A handle in a wait set, whatever its type.
+/// A handle, whatever its type and wherever it is.
 pub(crate) trait Held {
-    fn token(&self) -> Token;
+    /// What a wait set calls it. `None`: it is in none.
+    fn token(&self) -> Option<Token>;
 
-    fn source<'s>(&self, set: &'s mut WaitSet) -> &'s mut dyn Source;
+    fn source<'s>(&'s mut self, set: &'s mut WaitSet) -> &'s mut dyn Source;
 
-    /// Takes it out of the set, and out of its ring.
-    fn leave(&self, set: &mut WaitSet);
+    /// Leaves its channel, and the set.
+    fn leave(self: Box<Self>, set: &mut WaitSet);
 }
 
-impl<S: Source + Waitable + 'static> Held for Key<S> {
-    fn token(&self) -> Token {
-        Key::token(*self)
+impl<S: Source + 'static> Held for Key<S> {
+    fn token(&self) -> Option<Token> {
+        Some(Key::token(*self))
     }
 
-    fn source<'s>(&self, set: &'s mut WaitSet) -> &'s mut dyn Source {
+    fn source<'s>(&'s mut self, set: &'s mut WaitSet) -> &'s mut dyn Source {
         &mut set[*self]
     }
 
-    fn leave(&self, set: &mut WaitSet) {
+    fn leave(self: Box<Self>, set: &mut WaitSet) {
         if let Some(source) = set.remove(*self) {
             source.leave();
         }
+    }
+}
+
+/// One that no set can wait for, and that is alone.
+impl Held for Far {
+    fn token(&self) -> Option<Token> {
+        None
+    }
+
+    fn source<'s>(&'s mut self, _set: &'s mut WaitSet) -> &'s mut dyn Source {
+        self
+    }
+
+    fn leave(self: Box<Self>, _set: &mut WaitSet) {
+        Source::leave(*self);
     }
 }
 
@@ -112,6 +132,15 @@ impl Channels {
                 let stays = args.wanted_of(kind) > 1;
                 Box::new(set.add(if stays { builder.consumer()? } else { builder.reader()? }))
             }
+            Kind::Named => {
+                let opening = ringshm::open(name).directory(directory.path()).on_death(on_death);
+                let far = Far::new(opening.receiver()?, name);
+                if args.channels.len() == 1 && !far.capabilities().can_be_awaited {
+                    Box::new(far)
+                } else {
+                    Box::new(set.add_channel(far).map_err(|error| Failure::new(error.to_string()))?)
+                }
+            }
         };
         let most = args.wanted_of(kind);
         self.open.push(Channel { place: place.clone(), held, most, tally: Tally::default() });
@@ -137,10 +166,10 @@ impl Channels {
     }
 
     /// Leaves one of them; the others keep their order.
-    pub(crate) fn leave(&mut self, index: usize) -> Channel {
-        let channel = self.open.remove(index);
-        channel.held.leave(&mut self.set);
-        channel
+    pub(crate) fn leave(&mut self, index: usize) -> (Place, Tally) {
+        let Channel { place, held, tally, .. } = self.open.remove(index);
+        held.leave(&mut self.set);
+        (place, tally)
     }
 
     fn leave_all(&mut self) {
@@ -187,10 +216,12 @@ mod tests {
             ("mpmc:jobs", Kind::Mpmc, "jobs"),
             ("latest:shm://status", Kind::Latest, "status"),
             ("spsc:broadcast", Kind::Spsc, "broadcast"),
+            ("fifo:///run/x?framing=lines", Kind::Named, "fifo:///run/x?framing=lines"),
+            ("queue:jobs", Kind::Named, "queue:jobs"),
         ] {
             assert_eq!(parse(argument).unwrap(), (kind, name.to_owned()), "{argument}");
         }
-        for argument in ["", "mpmc:", "queue:jobs", "pipe://jobs", "Mpmc:jobs"] {
+        for argument in ["", "mpmc:", "shm://no/name"] {
             assert!(parse(argument).is_err(), "{argument}");
         }
     }

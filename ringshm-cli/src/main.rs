@@ -21,6 +21,7 @@ mod demo;
 mod doctor;
 mod every;
 mod failure;
+mod far;
 mod framing;
 mod gc;
 mod info;

@@ -41,7 +41,8 @@ kind. With --wait spin, one thread looks at all rings in turn; with --wait park,
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The rings, each created if there is none: NAME, or KIND:NAME, such as mpmc:jobs, if it is not what --ring says
+    /// The rings, each created if there is none: NAME, or KIND:NAME, such as mpmc:jobs, if it is not what --ring says; or any other channel:
+    /// fifo:///run/x, unix:///run/x.sock, tcp://host:port, …
     #[arg(required = true, value_name = "RING")]
     pub(crate) channels: Vec<String>,
     #[command(flatten)]
@@ -119,7 +120,7 @@ fn tell(name: Option<&str>, tally: Tally) {
     // Nobody is left to be told if this fails.
     if tally.missed > 0 {
         let missed = size::grouped(tally.missed);
-        let _ = writeln!(stderr, "ringshm: {of}{missed} records were overwritten before they were received");
+        let _ = writeln!(stderr, "ringshm: {of}{missed} records were lost before they were received");
     }
     if tally.redelivered > 0 {
         let redelivered = size::grouped(tally.redelivered);
@@ -175,7 +176,7 @@ impl Receiving<'_> {
             let mut index = 0;
             while self.left > 0 && index < self.channels.open.len() {
                 let token = self.channels.open[index].held.token();
-                if ready.as_ref().is_some_and(|ready| !ready.contains(token)) {
+                if ready.as_ref().is_some_and(|ready| !token.is_some_and(|token| ready.contains(token))) {
                     index += 1;
                     continue;
                 }
@@ -225,11 +226,11 @@ impl Receiving<'_> {
 
     /// Leaves a ring, and says what was not as it should be.
     fn leave(&mut self, index: usize) {
-        let channel = self.channels.leave(index);
-        if channel.place.kind != Kind::Latest {
-            tell(self.are_several.then_some(&channel.place.name), channel.tally);
+        let (place, tally) = self.channels.leave(index);
+        if place.kind != Kind::Latest {
+            tell(self.are_several.then_some(&place.name), tally);
         }
-        self.over.push((channel.place.name, channel.tally));
+        self.over.push((place.name, tally));
     }
 
     /// Says what one of several rings ended with.

@@ -18,6 +18,16 @@ pub(crate) enum Kind {
     Broadcast,
     /// One sender, and receivers get the newest record only, of at most 4092 bytes
     Latest,
+    /// No ring, or whatever its name says
+    #[value(skip)]
+    Named,
+}
+
+impl Kind {
+    /// What a name on the command line stands for: a ring of the `usual` kind, unless it has a scheme.
+    pub(crate) fn of(name: &str, usual: Self) -> Self {
+        if name.contains(':') && !name.starts_with("shm:") { Self::Named } else { usual }
+    }
 }
 
 /// How to wait for the other side.

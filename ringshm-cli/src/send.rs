@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The ring; it is created if there is none
+    /// The ring, which is created if there is none; or any other channel: fifo:///run/x, unix:///run/x.sock, tcp://host:port, …
     name: String,
     /// What to send [default: standard input]
     file: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 
 impl Args {
     fn sink(&self, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {
-        let kind = self.ring.kind;
+        let kind = Kind::of(&self.name, self.ring.kind);
         self.ring.check(&[kind])?;
         refuse(self.resume, "--resume", &[Kind::Spsc, Kind::Broadcast], &[kind])?;
         refuse(self.evict_after.is_some(), "--evict-after", &[Kind::Broadcast], &[kind])?;
@@ -67,6 +67,7 @@ impl Args {
             Kind::Latest => {
                 Box::new(self.ring.describe(kind, ringshm::latest::<Value>(name), directory, on_death).producer()?)
             }
+            Kind::Named => Box::new(ringshm::open(name).directory(directory.path()).on_death(on_death).sender()?),
         })
     }
 }
@@ -228,7 +229,7 @@ impl Sending {
         let (number, max) = (self.index + 1, self.sink.max_message());
         let advice = self.sink.advice(len);
         Failure::new(format!(
-            "record {number} has {len} bytes and the ring takes at most {max}: {advice}; the records before it were sent"
+            "record {number} has {len} bytes and the channel takes at most {max}: {advice}; the records before it were sent"
         ))
     }
 

@@ -57,7 +57,7 @@ pub(crate) struct Outlet<'a> {
 }
 
 impl Outlet<'_> {
-    fn put(&mut self, record: &[u8]) {
+    pub(crate) fn put(&mut self, record: &[u8]) {
         match self.tag {
             Some(tag) => self.framing.join_tagged(tag, record, self.buffer),
             None => self.framing.join(record, self.buffer),
@@ -65,7 +65,7 @@ impl Outlet<'_> {
     }
 
     /// Writes what was put. If that fails, what was put must not be released.
-    fn flush(&mut self) -> Result<(), Step> {
+    pub(crate) fn flush(&mut self) -> Result<(), Step> {
         (self.write)(self.buffer).map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Step::NobodyReads,
             _ => Step::Unwritable(error),

@@ -25,6 +25,7 @@ pub struct Address {
     scheme: String,
     place: String,
     options: Vec<(String, String)>,
+    on_death: OnDeath,
     /// Every option that was asked for.
     known: Vec<&'static str>,
 }
@@ -55,7 +56,14 @@ impl Address {
             }
             options.push((key, value));
         }
-        Ok(Self { scheme: scheme.to_owned(), place: decode(place)?, options, known: Vec::new(), name: name.to_owned() })
+        Ok(Self {
+            scheme: scheme.to_owned(),
+            place: decode(place)?,
+            options,
+            on_death: OnDeath::Disconnect,
+            known: Vec::new(),
+            name: name.to_owned(),
+        })
     }
 
     /// The name as it was given.
@@ -117,12 +125,21 @@ impl Address {
     /// # Errors
     /// [`OpenError::InvalidOption`].
     pub fn take_flag(&mut self, option: &'static str) -> Result<bool, OpenError> {
-        let read = |value: &str| match value {
+        Ok(self.read_flag(option)?.unwrap_or(false))
+    }
+
+    fn read_flag(&mut self, option: &'static str) -> Result<Option<bool>, OpenError> {
+        self.take_as(option, |value| match value {
             "" | "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("true or false"),
-        };
-        Ok(self.take_as(option, read)?.unwrap_or(false))
+        })
+    }
+
+    /// What to do when the other side dies, if the name does not say.
+    #[must_use]
+    pub fn with_on_death(self, on_death: OnDeath) -> Self {
+        Self { on_death, ..self }
     }
 
     /// `await`: what to do when the other side dies.
@@ -130,7 +147,11 @@ impl Address {
     /// # Errors
     /// [`OpenError::InvalidOption`].
     pub fn take_on_death(&mut self) -> Result<OnDeath, OpenError> {
-        Ok(if self.take_flag("await")? { OnDeath::AwaitSuccessor } else { OnDeath::Disconnect })
+        Ok(match self.read_flag("await")? {
+            None => self.on_death,
+            Some(true) => OnDeath::AwaitSuccessor,
+            Some(false) => OnDeath::Disconnect,
+        })
     }
 
     /// `framing=frames`, `lines`, `len32`, `raw:BYTES`, `bare`.

@@ -93,8 +93,8 @@ pub mod latest {
 pub use ringshm_core::attach::Existence;
 pub use ringshm_core::collect::{Sweep, Verdict, collect, collect_leftover, leftovers};
 pub use ringshm_core::error::{
-    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, Stall, TryRecvError,
-    TrySendError,
+    Fault, OpenError, RecvError, RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, Stall,
+    TryRecvError, TrySendError,
 };
 pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::{Kind, Wakeup};

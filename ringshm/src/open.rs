@@ -34,7 +34,7 @@ use std::time::Duration;
 /// # Ok(()) }
 /// ```
 pub fn open(name: &str) -> Opening {
-    Opening { name: name.to_owned(), directory: None }
+    Opening { name: name.to_owned(), directory: None, on_death: OnDeath::Disconnect }
 }
 
 /// A channel and how to take part in it: made by [`open`].
@@ -43,12 +43,19 @@ pub fn open(name: &str) -> Opening {
 pub struct Opening {
     name: String,
     directory: Option<PathBuf>,
+    on_death: OnDeath,
 }
 
 impl Opening {
     /// The folder for rings, as in [`Builder::directory`].
     pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
         self.directory = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// What calls do when the other side dies or leaves, if the name does not say (`await`).
+    pub fn on_death(mut self, on_death: OnDeath) -> Self {
+        self.on_death = on_death;
         self
     }
 
@@ -101,7 +108,7 @@ impl Opening {
             Address::parse(&format!("shm://{}", self.name))
         }?;
         if address.scheme() == "shm" || SCHEMES.contains(&address.scheme()) {
-            return Ok(address);
+            return Ok(address.with_on_death(self.on_death));
         }
         let schemes = SCHEMES.iter().fold("shm".to_owned(), |list, scheme| format!("{list}, {scheme}"));
         Err(address.invalid(format!("{:?} is no scheme; there are: {schemes}", address.scheme())))

@@ -63,7 +63,7 @@ fn broadcast(feed: &[u8]) {
 
 /// What a lossy reader says it missed.
 fn missed(finished: &Finished) -> usize {
-    let sentence = " records were overwritten before they were received\n";
+    let sentence = " records were lost before they were received\n";
     let count = finished.stderr.strip_prefix("ringshm: ").and_then(|text| text.strip_suffix(sentence));
     count.unwrap_or_else(|| panic!("{}", finished.stderr)).replace(',', "").parse().unwrap()
 }
@@ -245,7 +245,7 @@ fn a_register_shows_the_newest_record_as_often_as_one_likes() {
     let long = vec![b'x'; 4093];
     let refused = send(&long, &[]);
     assert_eq!(refused.code(), Some(1));
-    assert!(refused.stderr.contains("record 1 has 4093 bytes and the ring takes at most 4092"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("record 1 has 4093 bytes and the channel takes at most 4092"), "{}", refused.stderr);
     assert_eq!(send(&long[..4092], &["--keep"]).code(), Some(0));
     assert_eq!(run("recv", &["--raw"]).stdout, &long[..4092]);
     // Without it, a register that somebody has read goes together with its writer.
@@ -350,7 +350,7 @@ fn a_record_that_is_too_long_for_an_mpmc_ring_is_told_with_what_to_do() {
     let refused = place.run_with(&["send", "m", "--ring", "mpmc", "--max-message", "4"], b"1234\n12345\n");
     assert_eq!(refused.code(), Some(1));
     let expected =
-        "ringshm: record 2 has 5 bytes and the ring takes at most 4: remove it, and give the next one --max-message 5";
+        "ringshm: record 2 has 5 bytes and the channel takes at most 4: remove it, and give the next one --max-message 5";
     assert!(refused.stderr.starts_with(expected), "{}", refused.stderr);
     let recv = place.run(&["recv", "m", "--ring", "mpmc"]);
     assert_eq!((recv.code(), recv.stdout.as_slice()), (Some(3), &b"1234\n"[..]));

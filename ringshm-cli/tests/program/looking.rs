@@ -170,7 +170,7 @@ fn a_wrong_name_is_told() {
     ] {
         let refused = place.run(arguments);
         assert_eq!(refused.code(), Some(1), "{arguments:?}");
-        assert!(refused.stderr.contains("is no name for a ring"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("names no channel"), "{}", refused.stderr);
     }
     let missing = place.run(&["info", "nothing"]);
     assert_eq!(missing.code(), Some(1));

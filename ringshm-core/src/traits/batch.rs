@@ -68,6 +68,12 @@ impl Batch {
         self.postponed.take().map_or(Ok(()), Err)
     }
 
+    /// Whether the next call has something to say that was postponed.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.postponed.is_some()
+    }
+
     /// Has the next call say that this one ended so, after its first message.
     pub fn postpone(&mut self, end: Option<RecvTimeoutError>) {
         self.postponed = end;
