@@ -32,6 +32,7 @@ impl Place {
         let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (kind, name));
         let (kind, name) = argument.split_once(':').and_then(known).unwrap_or((usual, argument));
         if Kind::of(name, kind) == Kind::Named {
+            ringshm::open(name).check()?;
             return Ok(Self { kind: Kind::Named, name: name.to_owned() });
         }
         Ok(Self { kind, name: Name::new(name)?.as_str().to_owned() })
@@ -216,12 +217,10 @@ mod tests {
             ("mpmc:jobs", Kind::Mpmc, "jobs"),
             ("latest:shm://status", Kind::Latest, "status"),
             ("spsc:broadcast", Kind::Spsc, "broadcast"),
-            ("fifo:///run/x?framing=lines", Kind::Named, "fifo:///run/x?framing=lines"),
-            ("queue:jobs", Kind::Named, "queue:jobs"),
         ] {
             assert_eq!(parse(argument).unwrap(), (kind, name.to_owned()), "{argument}");
         }
-        for argument in ["", "mpmc:", "shm://no/name"] {
+        for argument in ["", "mpmc:", "shm://no/name", "queue:jobs"] {
             assert!(parse(argument).is_err(), "{argument}");
         }
     }

@@ -59,6 +59,14 @@ impl Opening {
         self
     }
 
+    /// Whether the name has a scheme that there is. Its place and options are checked when a side is taken.
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidName`].
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.address().map(drop)
+    }
+
     /// Takes the sending side.
     ///
     /// # Errors

@@ -71,8 +71,7 @@ fn a_record_that_is_too_long_is_told_with_a_capacity_that_would_do() {
         let place = Place::new();
         let send = place.run_with(&["send", "long", framing, "--capacity", "1KiB"], input);
         assert_eq!(send.code(), Some(1));
-        let message =
-            "record 3 has 5000 bytes and the channel takes at most 504: remove it, and give the next one --capacity 16KiB";
+        let message = "record 3 has 5000 bytes and the channel takes at most 504: remove it, and give the next one --capacity 16KiB";
         assert!(send.stderr.contains(message), "{}", send.stderr);
         assert_eq!(place.run(&["recv", "long", "--count", "2"]).stdout, b"short\nalso short\n");
         // The advice is good, and no more than needed.

@@ -245,7 +245,11 @@ fn a_register_shows_the_newest_record_as_often_as_one_likes() {
     let long = vec![b'x'; 4093];
     let refused = send(&long, &[]);
     assert_eq!(refused.code(), Some(1));
-    assert!(refused.stderr.contains("record 1 has 4093 bytes and the channel takes at most 4092"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("record 1 has 4093 bytes and the channel takes at most 4092"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(send(&long[..4092], &["--keep"]).code(), Some(0));
     assert_eq!(run("recv", &["--raw"]).stdout, &long[..4092]);
     // Without it, a register that somebody has read goes together with its writer.
@@ -349,8 +353,7 @@ fn a_record_that_is_too_long_for_an_mpmc_ring_is_told_with_what_to_do() {
     let place = Place::new();
     let refused = place.run_with(&["send", "m", "--ring", "mpmc", "--max-message", "4"], b"1234\n12345\n");
     assert_eq!(refused.code(), Some(1));
-    let expected =
-        "ringshm: record 2 has 5 bytes and the channel takes at most 4: remove it, and give the next one --max-message 5";
+    let expected = "ringshm: record 2 has 5 bytes and the channel takes at most 4: remove it, and give the next one --max-message 5";
     assert!(refused.stderr.starts_with(expected), "{}", refused.stderr);
     let recv = place.run(&["recv", "m", "--ring", "mpmc"]);
     assert_eq!((recv.code(), recv.stdout.as_slice()), (Some(3), &b"1234\n"[..]));

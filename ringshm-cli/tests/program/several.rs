@@ -320,7 +320,7 @@ fn what_does_not_go_together_is_refused_before_anything_is_made() {
         (&["recv", "a", "mpmc:b", "--lossy"], 2, "--lossy needs --ring broadcast"),
         (&["recv", "a", "mpmc:b", "--capacity", "64"], 2, "--capacity is in records with --ring mpmc"),
         (&["recv", "latest:a", "latest:b", "--capacity", "64"], 2, "--capacity needs --ring spsc"),
-        (&["recv", "a", "queue:b"], 1, "\"queue\" is no scheme"),
+        (&["recv", "a", "queue:b"], 1, "\"queue:b\" names no channel: \"queue\" is no scheme"),
     ] {
         let refused = place.run(arguments);
         assert_eq!(refused.code(), Some(code), "{arguments:?}");
