@@ -42,7 +42,7 @@ pub enum Awaited<'a> {
 
 /// What both sides of a channel have in common.
 pub trait Channel: Send {
-    /// What the mechanism can do. Does not change while the handle lives.
+    /// What the mechanism can do. Does not change while the handle lives; of an `auto` channel it holds whatever carries it.
     fn capabilities(&self) -> Capabilities;
 
     /// What to sleep on for it, together with others. It is of the same kind as long as the handle lives, and the same descriptor.
@@ -53,6 +53,12 @@ pub trait Channel: Send {
     /// this process.
     fn has_more(&mut self) -> bool {
         false
+    }
+
+    /// By what an `auto` channel is carried at the moment, and why not by something better, for people. `None`: it has not found its other side;
+    /// or there is nothing to choose.
+    fn carried_by(&self) -> Option<&str> {
+        None
     }
 
     /// Leaves without telling the other side that this is the end: it waits for a successor, where the mechanism lets it.
@@ -172,6 +178,10 @@ impl<C: Channel + ?Sized> Channel for Box<C> {
 
     fn has_more(&mut self) -> bool {
         (**self).has_more()
+    }
+
+    fn carried_by(&self) -> Option<&str> {
+        (**self).carried_by()
     }
 
     fn detach(self: Box<Self>) {

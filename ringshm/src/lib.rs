@@ -52,6 +52,7 @@
 
 #[cfg(feature = "async")]
 pub mod asynchronous;
+mod auto;
 #[path = "broadcast.rs"]
 mod broadcasting;
 mod builder;

@@ -1,10 +1,12 @@
 //! A side of any channel, by its name.
 
+use crate::auto::{AutoReceiver, AutoSender, Plan};
 use crate::broadcast::{OnSlowReader, Start};
 use crate::builder::Builder;
 use crate::mpmc::Mpmc;
 use ringshm_core::error::OpenError;
 use ringshm_core::layout::Wakeup;
+use ringshm_core::os::Directory;
 use ringshm_core::wait::Wait;
 use ringshm_core::{Message, OnDeath, Receiver, Sender};
 use ringshm_fallback::address::Address;
@@ -18,6 +20,7 @@ use std::time::Duration;
 /// | name | mechanism | options |
 /// |---|---|---|
 /// | `shm://ticks`, or just `ticks` | a ring in shared memory | `ring=spsc` (default), `mpmc`, `broadcast`; `capacity=BYTES` (of `mpmc`: messages), `schema=N`, `wait=spin`, `yield`, `park`, `wakeup=semaphore`; of `mpmc`: `max_message=BYTES`, `at_most_once`; of `broadcast`: `lossy`, `from=oldest`, `newest`, `evict_after=MILLISECONDS` |
+/// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |
 ///
 /// All take `await`: a side whose other side dies, or leaves, waits for the next one instead of ending with `Disconnected`. Options that concern one
 /// side only may be given to both. What a mechanism can do, it says itself: [`Capabilities`](crate::Capabilities).
@@ -36,6 +39,9 @@ use std::time::Duration;
 pub fn open(name: &str) -> Opening {
     Opening { name: name.to_owned(), directory: None, on_death: OnDeath::Disconnect }
 }
+
+/// The schemes of this crate.
+const OWN_SCHEMES: &[&str] = &["shm", "auto"];
 
 /// A channel and how to take part in it: made by [`open`].
 #[derive(Clone, Debug)]
@@ -73,10 +79,12 @@ impl Opening {
     /// [`OpenError`]: `InvalidName` and `InvalidOption` for a mistake in the name, which they explain.
     pub fn sender(self) -> Result<Box<dyn Sender>, OpenError> {
         let address = self.address()?;
-        if address.scheme() != "shm" {
-            return fallback::sender(address);
+        match address.scheme() {
+            "shm" => {}
+            "auto" => return Ok(Box::new(AutoSender::new(Plan::of(address, self.folder())?))),
+            _ => return fallback::sender(address),
         }
-        let ring = Ring::of(address, self.directory)?;
+        let ring = Ring::of(address, self.folder())?;
         Ok(match ring.kind {
             Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>(&ring.name)).producer()?),
             Kind::Mpmc => Box::new(ring.mpmc().producer()?),
@@ -94,10 +102,12 @@ impl Opening {
     /// As for [`sender`](Self::sender).
     pub fn receiver(self) -> Result<Box<dyn Receiver>, OpenError> {
         let address = self.address()?;
-        if address.scheme() != "shm" {
-            return fallback::receiver(address);
+        match address.scheme() {
+            "shm" => {}
+            "auto" => return Ok(Box::new(AutoReceiver::new(Plan::of(address, self.folder())?)?)),
+            _ => return fallback::receiver(address),
         }
-        let ring = Ring::of(address, self.directory)?;
+        let ring = Ring::of(address, self.folder())?;
         Ok(match ring.kind {
             Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>(&ring.name)).consumer()?),
             Kind::Mpmc => Box::new(ring.mpmc().consumer()?),
@@ -108,6 +118,10 @@ impl Opening {
         })
     }
 
+    fn folder(&self) -> Directory {
+        self.directory.as_deref().map_or_else(Directory::default, Directory::new)
+    }
+
     /// The name, taken apart. One without a scheme is a ring's.
     fn address(&self) -> Result<Address, OpenError> {
         let address = if self.name.contains(':') {
@@ -115,10 +129,11 @@ impl Opening {
         } else {
             Address::parse(&format!("shm://{}", self.name))
         }?;
-        if address.scheme() == "shm" || SCHEMES.contains(&address.scheme()) {
+        let known = [OWN_SCHEMES, SCHEMES].concat();
+        if known.contains(&address.scheme()) {
             return Ok(address.with_on_death(self.on_death));
         }
-        let schemes = SCHEMES.iter().fold("shm".to_owned(), |list, scheme| format!("{list}, {scheme}"));
+        let schemes = known.join(", ");
         Err(address.invalid(format!("{:?} is no scheme; there are: {schemes}", address.scheme())))
     }
 }
@@ -133,7 +148,7 @@ enum Kind {
 /// A ring, as its name describes it.
 struct Ring {
     name: String,
-    directory: Option<PathBuf>,
+    directory: Directory,
     kind: Kind,
     capacity: Option<u64>,
     schema: u64,
@@ -148,7 +163,7 @@ struct Ring {
 }
 
 impl Ring {
-    fn of(mut address: Address, directory: Option<PathBuf>) -> Result<Self, OpenError> {
+    fn of(mut address: Address, directory: Directory) -> Result<Self, OpenError> {
         let kind = address.take_as("ring", |kind| match kind {
             "spsc" => Ok(Kind::Spsc),
             "mpmc" => Ok(Kind::Mpmc),
@@ -209,10 +224,7 @@ impl Ring {
         if let Some(capacity) = self.capacity {
             builder = builder.capacity(capacity);
         }
-        match &self.directory {
-            Some(directory) => builder.directory(directory),
-            None => builder,
-        }
+        builder.directory(self.directory.path())
     }
 
     fn mpmc(&self) -> Builder<Mpmc<[u8]>> {

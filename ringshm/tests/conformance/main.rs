@@ -36,5 +36,6 @@ conforms! {
     spsc_ring: "shm://{id}?capacity=4096";
     mpmc_ring: "shm://{id}?ring=mpmc&capacity=16&max_message=300";
     broadcast_ring: "shm://{id}?ring=broadcast&capacity=4096";
+    auto_by_ring: "auto://{id}?capacity=4096&sockets={dir}&without=handover,unix";
     lossy_reader: "shm://{id}?ring=broadcast&capacity=4096&lossy";
 }

@@ -1,0 +1,281 @@
+//! The side that is found.
+
+use super::{Plan, Way};
+use crate::{RecordConsumer, WaitSet, spsc};
+use ringshm_core::error::{Fault, OpenError, RecvTimeoutError, TryRecvError};
+use ringshm_core::{Awaited, Capabilities, Channel, Deadline, OnDeath, Peer, Receiver};
+use std::time::Duration;
+
+/// How often a receiver whose sender says nothing asks whether it is alive.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) struct AutoReceiver {
+    plan: Plan,
+    places: WaitSet,
+    ring: Option<crate::Key<RecordConsumer>>,
+    sockets: Vec<Socket>,
+    chosen: Option<Chosen>,
+    is_over: bool,
+}
+
+/// A socket that listens.
+struct Socket {
+    way: Way,
+    name: String,
+    key: crate::Key<Box<dyn Receiver>>,
+}
+
+struct Chosen {
+    way: Way,
+    /// Of a socket, which.
+    index: usize,
+    why: String,
+}
+
+impl AutoReceiver {
+    pub(crate) fn new(plan: Plan) -> Result<Self, OpenError> {
+        let mut receiver =
+            Self { plan, places: WaitSet::new(), ring: None, sockets: Vec::new(), chosen: None, is_over: false };
+        let ways: Vec<_> = receiver.plan.ways().collect();
+        for way in ways {
+            match way {
+                Way::Ring => receiver.open_ring()?,
+                Way::HandedRing => {}
+                Way::Unix => {
+                    for name in receiver.plan.streams() {
+                        receiver.open_socket(way, name)?;
+                    }
+                }
+                Way::Tcp => {
+                    if let Some(name) = receiver.plan.tcp() {
+                        receiver.open_socket(way, name)?;
+                    }
+                }
+            }
+        }
+        Ok(receiver)
+    }
+
+    /// The ring. It never ends by itself: whether its sender is alive is asked for when it has been chosen.
+    fn open_ring(&mut self) -> Result<(), OpenError> {
+        let Plan { name, directory, capacity, .. } = &self.plan;
+        let builder = spsc::<[u8]>(name.as_str()).directory(directory.path()).capacity(*capacity);
+        let consumer = builder.on_death(OnDeath::AwaitSuccessor).consumer()?;
+        self.ring = Some(self.places.add(consumer));
+        Ok(())
+    }
+
+    fn open_socket(&mut self, way: Way, name: String) -> Result<(), OpenError> {
+        let receiver = crate::open(&name).receiver()?;
+        let waiting = |source| OpenError::Os { step: "waiting for a socket (epoll)", source };
+        let key = self.places.add_channel(receiver).map_err(waiting)?;
+        self.sockets.push(Socket { way, name, key });
+        Ok(())
+    }
+
+    /// Leaves the ring, and takes it away if it was there in vain: no sender ever came, and whoever comes is to see that nobody is here.
+    fn leave_ring(&mut self, leave: impl FnOnce(RecordConsumer)) {
+        let Some(consumer) = self.ring.take().and_then(|key| self.places.remove(key)) else { return };
+        let was_in_vain = consumer.peer() == Peer::Vacant;
+        leave(consumer);
+        if was_in_vain {
+            // It fails if somebody has come meanwhile: then it is theirs.
+            let _ = crate::remove(&self.plan.directory, self.plan.name.as_str(), false);
+        }
+    }
+
+    /// Receives from the place that was chosen.
+    fn recv_chosen(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        let Some(Chosen { way, index, .. }) = self.chosen else { return Err(RecvTimeoutError::Timeout) };
+        let Some(key) = self.ring.filter(|_| way == Way::Ring) else {
+            let key = self.sockets[index].key;
+            return self.places[key].recv_by(into, deadline);
+        };
+        let consumer = &mut self.places[key];
+        loop {
+            let until = deadline.at_most(LOOK);
+            match Receiver::recv_by(consumer, into, until) {
+                Err(RecvTimeoutError::Timeout) => {
+                    let is_gone = matches!(consumer.peer(), Peer::Dead { .. } | Peer::Closed);
+                    // What it sent before it died is seen by a look after its death.
+                    if is_gone && consumer.is_empty() {
+                        return Err(RecvTimeoutError::Disconnected);
+                    }
+                    if deadline.is_over() {
+                        return Err(RecvTimeoutError::Timeout);
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The place that was chosen is over: it is opened anew, if somebody else may come.
+    fn lose(&mut self) -> Result<(), RecvTimeoutError> {
+        let Some(Chosen { way, index, .. }) = self.chosen.take() else { return Ok(()) };
+        if !self.plan.awaits() {
+            self.is_over = true;
+            return Err(RecvTimeoutError::Disconnected);
+        }
+        let reopened = match self.ring.filter(|_| way == Way::Ring) {
+            Some(key) => {
+                drop(self.places.remove(key));
+                self.open_ring()
+            }
+            None => self.reopen_socket(index),
+        };
+        reopened.map_err(unusable)
+    }
+
+    fn reopen_socket(&mut self, index: usize) -> Result<(), OpenError> {
+        let Socket { way, name, key } = self.sockets.remove(index);
+        drop(self.places.remove(key));
+        self.open_socket(way, name)
+    }
+
+    /// Looks at every place that may have something, and chooses the one from which a message comes.
+    fn choose(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
+        if let Some(key) = self.ring {
+            match Receiver::try_recv(&mut self.places[key], into) {
+                // Its sender came, said nothing, and left.
+                Err(TryRecvError::Disconnected) => self.pass(Way::Ring, 0)?,
+                Err(error) if error.into_lasting().is_none() => {}
+                received => {
+                    let pid = match self.places[key].peer() {
+                        Peer::Live { pid } => format!(", into which process {pid} sends"),
+                        _ => String::new(),
+                    };
+                    self.chosen = Some(Chosen {
+                        way: Way::Ring,
+                        index: 0,
+                        why: format!("shared memory: {}{pid}", self.plan.ring()),
+                    });
+                    return received;
+                }
+            }
+        }
+        for index in 0..self.sockets.len() {
+            let Socket { way, name, key } = &self.sockets[index];
+            match self.places[*key].try_recv(into) {
+                Err(TryRecvError::Disconnected) => {
+                    let way = *way;
+                    self.pass(way, index)?;
+                    // Those behind it have moved up: they are looked at next time.
+                    return Err(TryRecvError::Empty);
+                }
+                Err(TryRecvError::Rejected(rejection)) => return Err(TryRecvError::Rejected(rejection)),
+                Err(error) if error.into_lasting().is_none() => {}
+                received => {
+                    let place = name.split_once('?').map_or(name.as_str(), |(place, _)| place);
+                    let why = format!("{place}, which the sender chose");
+                    self.chosen = Some(Chosen { way: *way, index, why });
+                    return received;
+                }
+            }
+        }
+        Err(TryRecvError::Empty)
+    }
+
+    /// A place is over before anything came through it.
+    fn pass(&mut self, way: Way, index: usize) -> Result<(), TryRecvError> {
+        self.chosen = Some(Chosen { way, index, why: String::new() });
+        self.lose().map_err(|error| match error {
+            RecvTimeoutError::Fault(fault) => TryRecvError::Fault(fault),
+            _ => TryRecvError::Disconnected,
+        })
+    }
+}
+
+/// A place could not be opened anew.
+fn unusable(error: OpenError) -> RecvTimeoutError {
+    let errno = match &error {
+        OpenError::Os { source, .. } => source.raw_os_error().unwrap_or(0),
+        _ => 0,
+    };
+    RecvTimeoutError::Fault(Fault::Os { step: "waiting for the next sender of an auto channel", errno })
+}
+
+impl Channel for AutoReceiver {
+    fn capabilities(&self) -> Capabilities {
+        self.plan.capabilities()
+    }
+
+    fn awaited(&self) -> Awaited<'_> {
+        Awaited::Nothing
+    }
+
+    fn carried_by(&self) -> Option<&str> {
+        self.chosen.as_ref().map(|chosen| chosen.why.as_str())
+    }
+
+    fn detach(mut self: Box<Self>) {
+        self.leave_ring(RecordConsumer::detach);
+        for socket in self.sockets.drain(..) {
+            if let Some(receiver) = self.places.remove(socket.key) {
+                receiver.detach();
+            }
+        }
+    }
+}
+
+impl Drop for AutoReceiver {
+    fn drop(&mut self) {
+        self.leave_ring(drop);
+    }
+}
+
+impl Receiver for AutoReceiver {
+    fn try_recv(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
+        match self.recv_by(into, Deadline::after(Duration::ZERO)) {
+            Ok(len) => Ok(len),
+            Err(RecvTimeoutError::Timeout) => Err(TryRecvError::Empty),
+            Err(RecvTimeoutError::Stalled(stall)) => Err(TryRecvError::Stalled(stall)),
+            Err(RecvTimeoutError::Lagged(count)) => Err(TryRecvError::Lagged(count)),
+            Err(RecvTimeoutError::Evicted) => Err(TryRecvError::Evicted),
+            Err(RecvTimeoutError::Disconnected) => Err(TryRecvError::Disconnected),
+            Err(RecvTimeoutError::Rejected(rejection)) => Err(TryRecvError::Rejected(rejection)),
+            Err(RecvTimeoutError::Fault(fault)) => Err(TryRecvError::Fault(fault)),
+        }
+    }
+
+    fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        loop {
+            if self.is_over {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            if self.chosen.is_some() {
+                match self.recv_chosen(into, deadline) {
+                    Err(RecvTimeoutError::Disconnected) => self.lose()?,
+                    outcome => return outcome,
+                }
+            }
+            match self.choose(into) {
+                Ok(len) => return Ok(len),
+                Err(error) => {
+                    if let Some(error) = error.into_lasting() {
+                        return Err(error);
+                    }
+                }
+            }
+            if deadline.is_over() {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            let waited = match deadline.remaining() {
+                Some(left) => self.places.wait_timeout(left),
+                None => self.places.wait(),
+            };
+            waited.map_err(|error| {
+                let errno = error.raw_os_error().unwrap_or(0);
+                RecvTimeoutError::Fault(Fault::Os { step: "waiting for a sender of an auto channel", errno })
+            })?;
+        }
+    }
+
+    fn position(&self) -> Option<u64> {
+        let chosen = self.chosen.as_ref()?;
+        match self.ring.filter(|_| chosen.way == Way::Ring) {
+            Some(key) => self.places.get(key).and_then(Receiver::position),
+            None => self.places.get(self.sockets[chosen.index].key).and_then(|receiver| receiver.position()),
+        }
+    }
+}
