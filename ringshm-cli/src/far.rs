@@ -1,30 +1,90 @@
-//! A channel that `recv` receives from and that is no ring, or one that its name describes.
+//! A side of a channel that is no ring, or one that its name describes.
 
 use crate::failure::Failure;
+use crate::sink::{Sink, Stopped};
 use crate::source::{Ending, Outlet, Source, Step, Tally, WRITE};
-use ringshm::{Awaited, Batch, Capabilities, Channel, Deadline, Directory, Receiver, RecvTimeoutError, Rejection};
+use ringshm::{Awaited, Batch, Capabilities, Channel, Deadline, Directory, Receiver, RecvTimeoutError, Sender};
+use std::fmt::Display;
 use std::io::Write as _;
 use std::time::Duration;
 
 /// Messages that are received at once, at most: what was received from such a channel is gone from it.
 const MOST: usize = 64;
 
+/// A channel's name, and what standard error was told of it.
+struct Herald {
+    name: String,
+    /// By what it was carried last.
+    carrier: String,
+}
+
+impl Herald {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), carrier: String::new() }
+    }
+
+    fn tell(&self, news: impl Display) {
+        // Nobody is left to be told if this fails.
+        let _ = writeln!(std::io::stderr(), "ringshm: {}: {news}", self.name);
+    }
+
+    /// Says by what an `auto` channel is carried, when that has changed.
+    fn tell_carrier(&mut self, channel: &(impl Channel + ?Sized)) {
+        if let Some(carrier) = channel.carried_by()
+            && carrier != self.carrier
+        {
+            carrier.clone_into(&mut self.carrier);
+            self.tell(format_args!("carried by {carrier}"));
+        }
+    }
+}
+
+/// Any sender.
+pub(crate) struct FarSink {
+    sender: Box<dyn Sender>,
+    herald: Herald,
+}
+
+impl FarSink {
+    pub(crate) fn new(sender: Box<dyn Sender>, name: &str) -> Self {
+        Self { sender, herald: Herald::new(name) }
+    }
+}
+
+impl Sink for FarSink {
+    fn send_all(&mut self, batch: &[&[u8]]) -> Result<(), Stopped> {
+        let sent = self.sender.send_slice(batch);
+        self.herald.tell_carrier(&self.sender);
+        Ok(sent?)
+    }
+
+    fn max_message(&self) -> usize {
+        self.sender.capabilities().longest.bytes
+    }
+
+    fn sent(&self) -> Option<u64> {
+        None
+    }
+
+    fn advice(&self, _len: u64) -> String {
+        self.sender.capabilities().longest.because.to_owned()
+    }
+
+    fn leave(self: Box<Self>) {
+        self.sender.detach();
+    }
+}
+
 /// Any receiver.
 pub(crate) struct Far {
     receiver: Box<dyn Receiver>,
     batch: Batch,
-    name: String,
+    herald: Herald,
 }
 
 impl Far {
     pub(crate) fn new(receiver: Box<dyn Receiver>, name: &str) -> Self {
-        Self { receiver, batch: Batch::default(), name: name.to_owned() }
-    }
-
-    /// Says that something was thrown away.
-    fn tell(&self, rejection: Rejection) {
-        // Nobody is left to be told if this fails.
-        let _ = writeln!(std::io::stderr(), "ringshm: {}: {rejection}", self.name);
+        Self { receiver, batch: Batch::default(), herald: Herald::new(name) }
     }
 }
 
@@ -68,7 +128,7 @@ impl Source for Far {
                     continue;
                 }
                 Err(RecvTimeoutError::Rejected(rejection)) => {
-                    self.tell(rejection);
+                    self.herald.tell(rejection);
                     continue;
                 }
                 // What is wrong is still so at the next call.
@@ -76,6 +136,7 @@ impl Source for Far {
                 Err(error) => return Err(Failure::new(error.to_string())),
             }
             patience = Duration::ZERO;
+            self.herald.tell_carrier(&self.receiver);
             self.batch.iter().for_each(|record| outlet.put(record));
             tally.bytes += self.batch.bytes() as u64;
         }

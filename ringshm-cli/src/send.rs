@@ -4,6 +4,7 @@
 //! been killed: the receiver must not take a part for the whole, and a later `send` can go on.
 
 use crate::failure::Failure;
+use crate::far::FarSink;
 use crate::framing::{Cut, Framing, FramingArgs};
 use crate::input::Input;
 use crate::ring::{Kind, RingArgs, refuse};
@@ -67,7 +68,10 @@ impl Args {
             Kind::Latest => {
                 Box::new(self.ring.describe(kind, ringshm::latest::<Value>(name), directory, on_death).producer()?)
             }
-            Kind::Named => Box::new(ringshm::open(name).directory(directory.path()).on_death(on_death).sender()?),
+            Kind::Named => {
+                let opening = ringshm::open(name).directory(directory.path()).on_death(on_death);
+                Box::new(FarSink::new(opening.sender()?, name))
+            }
         })
     }
 }

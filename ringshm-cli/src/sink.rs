@@ -6,7 +6,7 @@ use crate::source::{LONGEST_VALUE, Value, value_of};
 use ringshm::broadcast::RecordProducer as BroadcastProducer;
 use ringshm::latest::Writer;
 use ringshm::mpmc::ByteProducer;
-use ringshm::{Channel as _, RecordProducer, SendError, SendSliceError, Sender};
+use ringshm::{RecordProducer, SendError, SendSliceError};
 
 /// Why a batch was not sent to its end.
 pub(crate) struct Stopped {
@@ -133,29 +133,6 @@ impl Sink for Writer<Value> {
 
     fn advice(&self, _len: u64) -> String {
         "a register takes no longer one".to_owned()
-    }
-
-    fn leave(self: Box<Self>) {
-        self.detach();
-    }
-}
-
-/// Any other channel.
-impl Sink for Box<dyn Sender> {
-    fn send_all(&mut self, batch: &[&[u8]]) -> Result<(), Stopped> {
-        Ok(self.send_slice(batch)?)
-    }
-
-    fn max_message(&self) -> usize {
-        self.capabilities().longest.bytes
-    }
-
-    fn sent(&self) -> Option<u64> {
-        None
-    }
-
-    fn advice(&self, _len: u64) -> String {
-        self.capabilities().longest.because.to_owned()
     }
 
     fn leave(self: Box<Self>) {

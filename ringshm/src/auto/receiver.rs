@@ -3,7 +3,7 @@
 use super::{Plan, Way};
 use crate::{RecordConsumer, WaitSet, spsc};
 use ringshm_core::error::{Fault, OpenError, RecvTimeoutError, TryRecvError};
-use ringshm_core::{Awaited, Capabilities, Channel, Deadline, OnDeath, Peer, Receiver};
+use ringshm_core::{Awaited, Batch, Capabilities, Channel, Deadline, OnDeath, Peer, Receiver};
 use std::time::Duration;
 
 /// How often a receiver whose sender says nothing asks whether it is alive.
@@ -85,16 +85,15 @@ impl AutoReceiver {
     }
 
     /// Receives from the place that was chosen.
-    fn recv_chosen(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+    fn recv_chosen(&mut self, recv: &mut Recv<'_>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
         let Some(Chosen { way, index, .. }) = self.chosen else { return Err(RecvTimeoutError::Timeout) };
         let Some(key) = self.ring.filter(|_| way == Way::Ring) else {
             let key = self.sockets[index].key;
-            return self.places[key].recv_by(into, deadline);
+            return recv(&mut *self.places[key], deadline);
         };
         let consumer = &mut self.places[key];
         loop {
-            let until = deadline.at_most(LOOK);
-            match Receiver::recv_by(consumer, into, until) {
+            match recv(consumer, deadline.at_most(LOOK)) {
                 Err(RecvTimeoutError::Timeout) => {
                     let is_gone = matches!(consumer.peer(), Peer::Dead { .. } | Peer::Closed);
                     // What it sent before it died is seen by a look after its death.
@@ -133,38 +132,36 @@ impl AutoReceiver {
         self.open_socket(way, name)
     }
 
-    /// Looks at every place that may have something, and chooses the one from which a message comes.
-    fn choose(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
+    /// Looks at every place, and chooses the one from which something comes. `Timeout`: there is none.
+    fn choose(&mut self, recv: &mut Recv<'_>) -> Result<usize, RecvTimeoutError> {
+        let now = Deadline::after(Duration::ZERO);
         if let Some(key) = self.ring {
-            match Receiver::try_recv(&mut self.places[key], into) {
+            match recv(&mut self.places[key], now) {
+                Err(RecvTimeoutError::Timeout) => {}
                 // Its sender came, said nothing, and left.
-                Err(TryRecvError::Disconnected) => self.pass(Way::Ring, 0)?,
-                Err(error) if error.into_lasting().is_none() => {}
+                Err(RecvTimeoutError::Disconnected) => self.pass(Way::Ring, 0)?,
                 received => {
                     let pid = match self.places[key].peer() {
                         Peer::Live { pid } => format!(", into which process {pid} sends"),
                         _ => String::new(),
                     };
-                    self.chosen = Some(Chosen {
-                        way: Way::Ring,
-                        index: 0,
-                        why: format!("shared memory: {}{pid}", self.plan.ring()),
-                    });
+                    let why = format!("shared memory: {}{pid}", self.plan.ring());
+                    self.chosen = Some(Chosen { way: Way::Ring, index: 0, why });
                     return received;
                 }
             }
         }
         for index in 0..self.sockets.len() {
             let Socket { way, name, key } = &self.sockets[index];
-            match self.places[*key].try_recv(into) {
-                Err(TryRecvError::Disconnected) => {
+            match recv(&mut *self.places[*key], now) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
                     let way = *way;
                     self.pass(way, index)?;
                     // Those behind it have moved up: they are looked at next time.
-                    return Err(TryRecvError::Empty);
+                    break;
                 }
-                Err(TryRecvError::Rejected(rejection)) => return Err(TryRecvError::Rejected(rejection)),
-                Err(error) if error.into_lasting().is_none() => {}
+                Err(RecvTimeoutError::Rejected(rejection)) => return Err(RecvTimeoutError::Rejected(rejection)),
                 received => {
                     let place = name.split_once('?').map_or(name.as_str(), |(place, _)| place);
                     let why = format!("{place}, which the sender chose");
@@ -173,18 +170,48 @@ impl AutoReceiver {
                 }
             }
         }
-        Err(TryRecvError::Empty)
+        Err(RecvTimeoutError::Timeout)
     }
 
     /// A place is over before anything came through it.
-    fn pass(&mut self, way: Way, index: usize) -> Result<(), TryRecvError> {
+    fn pass(&mut self, way: Way, index: usize) -> Result<(), RecvTimeoutError> {
         self.chosen = Some(Chosen { way, index, why: String::new() });
-        self.lose().map_err(|error| match error {
-            RecvTimeoutError::Fault(fault) => TryRecvError::Fault(fault),
-            _ => TryRecvError::Disconnected,
-        })
+        self.lose()
+    }
+
+    /// Receives by `recv` from whichever place has something.
+    fn recv_with(&mut self, recv: &mut Recv<'_>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        loop {
+            if self.is_over {
+                return Err(RecvTimeoutError::Disconnected);
+            }
+            if self.chosen.is_some() {
+                match self.recv_chosen(recv, deadline) {
+                    Err(RecvTimeoutError::Disconnected) => self.lose()?,
+                    outcome => return outcome,
+                }
+            }
+            match self.choose(recv) {
+                Err(RecvTimeoutError::Timeout) => {}
+                outcome => return outcome,
+            }
+            if deadline.is_over() {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            let waited = match deadline.remaining() {
+                Some(left) => self.places.wait_timeout(left),
+                None => self.places.wait(),
+            };
+            waited.map_err(|error| {
+                let errno = error.raw_os_error().unwrap_or(0);
+                RecvTimeoutError::Fault(Fault::Os { step: "waiting for a sender of an auto channel", errno })
+            })?;
+        }
     }
 }
+
+/// What is done with the place that has something.
+type Recv<'a> = dyn FnMut(&mut dyn Receiver, Deadline) -> Result<usize, RecvTimeoutError> + 'a;
 
 /// A place could not be opened anew.
 fn unusable(error: OpenError) -> RecvTimeoutError {
@@ -239,36 +266,11 @@ impl Receiver for AutoReceiver {
     }
 
     fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
-        loop {
-            if self.is_over {
-                return Err(RecvTimeoutError::Disconnected);
-            }
-            if self.chosen.is_some() {
-                match self.recv_chosen(into, deadline) {
-                    Err(RecvTimeoutError::Disconnected) => self.lose()?,
-                    outcome => return outcome,
-                }
-            }
-            match self.choose(into) {
-                Ok(len) => return Ok(len),
-                Err(error) => {
-                    if let Some(error) = error.into_lasting() {
-                        return Err(error);
-                    }
-                }
-            }
-            if deadline.is_over() {
-                return Err(RecvTimeoutError::Timeout);
-            }
-            let waited = match deadline.remaining() {
-                Some(left) => self.places.wait_timeout(left),
-                None => self.places.wait(),
-            };
-            waited.map_err(|error| {
-                let errno = error.raw_os_error().unwrap_or(0);
-                RecvTimeoutError::Fault(Fault::Os { step: "waiting for a sender of an auto channel", errno })
-            })?;
-        }
+        self.recv_with(&mut |place, deadline| place.recv_by(into, deadline), deadline)
+    }
+
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        self.recv_with(&mut |place, deadline| place.recv_batch_by(batch, most, deadline), deadline)
     }
 
     fn position(&self) -> Option<u64> {

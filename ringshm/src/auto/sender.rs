@@ -2,7 +2,7 @@
 
 use super::{Plan, Way};
 use crate::{inspect, spsc};
-use ringshm_core::error::{OpenError, SendTimeoutError, TrySendError};
+use ringshm_core::error::{OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Peer, Role, Sender};
 use std::thread;
 use std::time::Duration;
@@ -211,5 +211,26 @@ impl Sender for AutoSender {
                 thread::sleep(self.next.remaining().unwrap_or(Duration::ZERO).min(left));
             }
         }
+    }
+
+    fn send_slice(&mut self, messages: &[&[u8]]) -> Result<(), SendSliceError> {
+        let mut sent = 0;
+        while let Some(next) = messages.get(sent) {
+            let rest = &messages[sent..];
+            let outcome = match &mut self.chosen {
+                Some(chosen) => chosen.sender.send_slice(rest).map(|()| rest.len()),
+                None => self.send(next).map(|()| 1).map_err(|cause| SendSliceError { sent: 0, cause }),
+            };
+            match outcome {
+                Ok(count) => sent += count,
+                Err(SendSliceError { sent: count, cause }) => {
+                    sent += count;
+                    if cause != SendError::Disconnected(()) || !self.lose() {
+                        return Err(SendSliceError { sent, cause });
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
