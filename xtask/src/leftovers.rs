@@ -8,20 +8,30 @@ use anyhow::{Context as _, Result, bail};
 /// Where named shared memory lives on Linux.
 const SHM: &str = "/dev/shm";
 
-/// Where the kernel lists the System V semaphore sets.
-const SETS: &str = "/proc/sysvipc/sem";
+/// Where POSIX message queues are listed, if anybody has mounted them.
+const QUEUES: &str = "/dev/mqueue";
 
-/// The project's names in /dev/shm, and the semaphore sets of its tests. A machine without the folder or the list has none.
+/// Where the kernel lists the System V objects, what they are, and how they are removed.
+const SYSTEM_V: [(&str, &str, &str); 3] = [
+    ("/proc/sysvipc/sem", "semaphore set", "-S"),
+    ("/proc/sysvipc/msg", "message queue", "-Q"),
+    ("/proc/sysvipc/shm", "shared memory", "-M"),
+];
+
+/// The project's names in /dev/shm, and the queues and System V objects of its tests. A machine without the folder or the list has none.
 pub(crate) fn listed() -> Result<BTreeSet<String>> {
     let mut names = named_ours(Path::new(SHM))?;
-    names.extend(sets_of_ours(&std::fs::read_to_string(SETS).unwrap_or_default()));
+    names.extend(named_ours(Path::new(QUEUES))?);
+    for (list, kind, option) in SYSTEM_V {
+        names.extend(keys_of_ours(&std::fs::read_to_string(list).unwrap_or_default(), kind, option));
+    }
     Ok(names)
 }
 
-/// The sets whose keys begin with 0x52 (R), as those of the tests do.
-fn sets_of_ours(list: &str) -> impl Iterator<Item = String> {
+/// The objects whose keys begin with 0x52 (R), as those of the tests do.
+fn keys_of_ours(list: &str, kind: &str, option: &str) -> impl Iterator<Item = String> {
     let keys = list.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse::<i32>().ok());
-    keys.filter(|key| key >> 24 == 0x52).map(|key| format!("semaphore set {key:#x} (ipcrm -S {key:#x})"))
+    keys.filter(|key| key >> 24 == 0x52).map(move |key| format!("{kind} {key:#x} (ipcrm {option} {key:#x})"))
 }
 
 /// An error if there are names that were not there `before`.
@@ -29,7 +39,7 @@ pub(crate) fn compare(before: &BTreeSet<String>) -> Result<()> {
     let left: Vec<String> = listed()?.difference(before).cloned().collect();
     if !left.is_empty() {
         bail!(
-            "the tests left something in {SHM} or {SETS}: {} (remove it, and mend the test that made it)",
+            "the tests left something in {SHM} or with the kernel: {} (remove it, and mend the test that made it)",
             left.join(", ")
         );
     }
@@ -69,9 +79,12 @@ mod tests {
     }
 
     #[test]
-    fn only_semaphore_sets_of_the_tests_are_listed() {
+    fn only_keys_of_the_tests_are_listed() {
         let list =
             "       key      semid perms      nsems   uid\n1375731969 3 600 1 0\n0 4 600 1 0\n-1375731969 5 600 1 0\n";
-        assert_eq!(sets_of_ours(list).collect::<Vec<_>>(), ["semaphore set 0x52000101 (ipcrm -S 0x52000101)"]);
+        assert_eq!(
+            keys_of_ours(list, "semaphore set", "-S").collect::<Vec<_>>(),
+            ["semaphore set 0x52000101 (ipcrm -S 0x52000101)"]
+        );
     }
 }

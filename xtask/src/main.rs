@@ -4,6 +4,7 @@
 
 mod bench;
 mod edges;
+mod foreign;
 mod leftovers;
 mod lexer;
 mod proofs;
@@ -113,9 +114,16 @@ fn check(root: &Path) -> Result<()> {
 }
 
 fn test(root: &Path) -> Result<()> {
+    let python = foreign::prepare(root)?;
     let before = leftovers::listed()?;
     // Without crash points, whose instructions would be counted.
-    run(cargo(root).args(["test", "--workspace", "--features", EXECUTORS, "--no-fail-fast"]))?;
+    run(cargo(root).env(foreign::PYTHON, python).args([
+        "test",
+        "--workspace",
+        "--features",
+        EXECUTORS,
+        "--no-fail-fast",
+    ]))?;
     let with_crash_points = ["--test", "crash", "--test", "asynchronous", "--test", "waking"];
     run(cargo(root).args(["test", "-p", "ringshm", "--features", ASYNC]).args(with_crash_points))?;
     loom(root, None, &[])?;
