@@ -10,4 +10,5 @@ pub mod address;
 pub mod framing;
 pub mod open;
 pub mod stream;
+pub mod unix;
 pub mod wait;
