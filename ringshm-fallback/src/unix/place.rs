@@ -346,15 +346,17 @@ mod tests {
     #[test]
     fn of_many_who_find_the_same_dead_socket_one_gets_its_name() {
         let (folder, place) = place("many");
-        for _ in 0..50 {
+        for _ in 0..300 {
             let dead = socket(SocketType::DGRAM);
             std::mem::forget(place.bind(&dead, "receiver", 0o600, || Ok(())).expect("the last one left"));
             drop(dead);
+            let start = std::sync::Barrier::new(4);
             let heirs = std::thread::scope(|scope| {
                 let heirs: Vec<_> = (0..4)
                     .map(|_| {
                         scope.spawn(|| {
                             let new = socket(SocketType::DGRAM);
+                            start.wait();
                             place.bind(&new, "receiver", 0o600, || Ok(())).ok().map(|bound| (bound, new))
                         })
                     })
