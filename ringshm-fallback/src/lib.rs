@@ -9,6 +9,8 @@
 pub mod address;
 pub mod framing;
 pub mod open;
+mod packets;
 pub mod stream;
+pub mod udp;
 pub mod unix;
 pub mod wait;
