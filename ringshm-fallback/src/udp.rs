@@ -246,7 +246,7 @@ impl Channel for UdpSender {
         capabilities(self.outgoing.longest(), self.outgoing.is_framed(), self.address)
     }
 
-    fn awaited(&mut self) -> Awaited<'_> {
+    fn awaited(&self) -> Awaited<'_> {
         Awaited::Descriptor(self.socket.as_fd(), Interest::Writable)
     }
 
@@ -313,11 +313,11 @@ impl Channel for UdpReceiver {
         capabilities(self.longest, self.incoming.is_framed(), self.address)
     }
 
-    fn awaited(&mut self) -> Awaited<'_> {
+    fn awaited(&self) -> Awaited<'_> {
         Awaited::Descriptor(self.socket.as_fd(), Interest::Readable)
     }
 
-    fn has_more(&self) -> bool {
+    fn has_more(&mut self) -> bool {
         self.incoming.has_more()
     }
 

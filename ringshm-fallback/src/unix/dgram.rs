@@ -344,13 +344,9 @@ impl Channel for DgramSender {
         capabilities(self.outgoing.longest(), self.outgoing.is_framed())
     }
 
-    /// Nothing while there is no receiver: nobody tells when one comes.
-    fn awaited(&mut self) -> Awaited<'_> {
-        if self.link == Link::There {
-            Awaited::Descriptor(self.socket.as_fd(), Interest::Writable)
-        } else {
-            Awaited::Nothing
-        }
+    /// While there is no receiver it counts as ready, and sending says that it is full: the kernel tells nobody when one comes.
+    fn awaited(&self) -> Awaited<'_> {
+        Awaited::Descriptor(self.socket.as_fd(), Interest::Writable)
     }
 
     fn detach(self: Box<Self>) {}
@@ -405,11 +401,11 @@ impl Channel for DgramReceiver {
         capabilities(self.longest, self.incoming.is_framed())
     }
 
-    fn awaited(&mut self) -> Awaited<'_> {
+    fn awaited(&self) -> Awaited<'_> {
         Awaited::Descriptor(self.socket.as_fd(), Interest::Readable)
     }
 
-    fn has_more(&self) -> bool {
+    fn has_more(&mut self) -> bool {
         self.incoming.has_more()
     }
 
