@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod framing;
+pub mod handover;
 pub mod open;
 mod packets;
 pub mod stream;
