@@ -9,9 +9,9 @@ mod sources;
 pub(crate) use sources::Way;
 
 use crate::framing::{Frame, Framing, HEADER};
-use crate::unix::{Peer, STRANGER, Trusted};
+use crate::unix::{Peer, STRANGER};
 use crate::wait::{Wake, refused, until_ready};
-use calls::{Beside, Intake, MOST, Packet, send_many};
+use calls::{Beside, Intake, Packet, send_many};
 use ringshm_core::error::{
     OpenError, RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError,
 };
@@ -22,7 +22,7 @@ use sources::{Sources, Verdict};
 use std::os::fd::BorrowedFd;
 
 /// Up to this length a message is copied behind its header; longer ones are gathered by the kernel, which costs it more to prepare.
-const COPIED: usize = 4096;
+pub(crate) const COPIED: usize = 4096;
 
 /// Whether packets begin with a [`Frame`]'s header.
 ///
@@ -47,7 +47,7 @@ pub(crate) struct Outgoing {
     longest: usize,
     /// Packets that were sent: the number of the next.
     sent: u64,
-    /// A header and a message behind it.
+    /// Headers, and a message behind each.
     packet: Vec<u8>,
 }
 
@@ -97,8 +97,8 @@ impl Outgoing {
         messages: &[&[u8]],
         waits: bool,
     ) -> rustix::io::Result<usize> {
-        let sent =
-            send_many(socket, &messages[..messages.len().min(MOST)], self.is_framed.then_some(self.sent), waits)?;
+        let number = self.is_framed.then_some(self.sent);
+        let sent = send_many(socket, messages, number, &mut self.packet, waits)?;
         self.sent += sent as u64;
         Ok(sent)
     }
@@ -151,8 +151,8 @@ pub(crate) struct Incoming {
     intake: Intake,
     sources: Sources,
     is_framed: bool,
-    /// Who may send, where the kernel says who did.
-    trusted: Option<Trusted>,
+    /// The only user who may send, where the kernel says who did.
+    user: Option<u32>,
     /// How many packets had found no room, when it was last told.
     overflows: u32,
 }
@@ -168,15 +168,16 @@ enum Found {
 }
 
 impl Incoming {
-    /// `longest`: of a message.
-    pub(crate) fn new(is_framed: bool, longest: usize, way: Way, trusted: Option<Trusted>) -> Self {
-        let beside = match trusted {
+    /// `longest`: of a message. `user`: who alone may send, if the socket has been told to say who does.
+    pub(crate) fn new(is_framed: bool, longest: usize, way: Way, user: Option<u32>) -> Self {
+        let beside = match user {
+            None if way == Way::Straight => Beside::Nothing,
             Some(_) => Beside::Credentials,
             None if is_framed => Beside::Nothing,
             None => Beside::Overflows,
         };
         let intake = Intake::new(longest + if is_framed { HEADER } else { 0 }, beside);
-        Self { intake, sources: Sources::new(way), is_framed, trusted, overflows: 0 }
+        Self { intake, sources: Sources::new(way), is_framed, user, overflows: 0 }
     }
 
     pub(crate) fn is_framed(&self) -> bool {
@@ -280,7 +281,7 @@ impl Incoming {
     /// Hands out the next packet that was taken, if there is one and it is worth it, and returns its message's length.
     fn take(&mut self, hand_out: impl FnOnce(&[u8])) -> Option<Result<usize, TryRecvError>> {
         let packet = self.intake.first()?;
-        let found = match examine(&packet, self.is_framed, self.trusted, &mut self.sources, &mut self.overflows) {
+        let found = match examine(&packet, self.is_framed, self.user, &mut self.sources, &mut self.overflows) {
             Found::Lagged(count) => return Some(Err(TryRecvError::Lagged(count))),
             Found::Rejected(rejection) => Some(Err(TryRecvError::Rejected(rejection))),
             Found::Late => None,
@@ -298,15 +299,13 @@ impl Incoming {
 fn examine(
     packet: &Packet<'_>,
     is_framed: bool,
-    trusted: Option<Trusted>,
+    user: Option<u32>,
     sources: &mut Sources,
     overflows: &mut u32,
 ) -> Found {
-    let peer = trusted.and_then(|_| packet.credentials()).map(|credentials| Peer::new(&credentials));
+    let peer = user.and_then(|_| packet.credentials()).map(|credentials| Peer::new(&credentials));
     let rejected = |reason| Found::Rejected(peer.map_or(Rejection::new(reason), |peer| peer.rejected(reason)));
-    if let Some(trusted) = trusted
-        && !peer.is_some_and(|peer| trusted.admits(peer.uid))
-    {
+    if user.is_some() && user != peer.map(|peer| peer.uid) {
         return rejected(STRANGER);
     }
     if !is_framed {
@@ -328,7 +327,7 @@ fn examine(
         // A name may be given to another process when its process is gone.
         let pid = peer.and_then(|peer| peer.pid).unwrap_or(0).to_ne_bytes();
         let mut key = [0; size_of::<u32>() + calls::NAME];
-        let verdict = if trusted.is_some() {
+        let verdict = if user.is_some() {
             let len = pid.len() + packet.from.len();
             key[..pid.len()].copy_from_slice(&pid);
             key[pid.len()..len].copy_from_slice(packet.from);

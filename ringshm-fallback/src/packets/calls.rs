@@ -9,6 +9,7 @@
     reason = "recvmmsg, which rustix does not offer, and sendmmsg without a control buffer for each packet"
 )]
 
+use super::COPIED;
 use crate::framing::{Frame, HEADER};
 use core::mem::MaybeUninit;
 use rustix::io::Errno;
@@ -154,6 +155,9 @@ impl Intake {
     /// Takes packets from `socket`, at least one, by one call, when there are none left to look at. `waits`: for the first one; else
     /// [`Errno::AGAIN`] says that there is none. `many`: whoever asks will look at as many as there are.
     pub(crate) fn fill(&mut self, socket: BorrowedFd<'_>, waits: bool, many: bool) -> rustix::io::Result<()> {
+        if !many && self.beside == Beside::Nothing {
+            return self.fill_with_one(socket, waits);
+        }
         let ask = if many { self.arrivals.len() } else { self.ask.min(self.arrivals.len()) };
         let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
         let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
@@ -189,40 +193,65 @@ impl Intake {
         self.ask = if count < ask { count.max(1) } else { ask * 2 };
         Ok(())
     }
+
+    /// The same with one packet, beside which nothing comes: the cheapest call there is, even if more packets are there.
+    fn fill_with_one(&mut self, socket: BorrowedFd<'_>, waits: bool) -> rustix::io::Result<()> {
+        let flags = libc::MSG_TRUNC | if waits { 0 } else { libc::MSG_DONTWAIT };
+        let mut name_len = NAME as libc::socklen_t;
+        let name = self.names[0].as_mut_ptr().cast();
+        let slot = self.buffer.as_mut_ptr().cast();
+        // SAFETY: an open descriptor; the first slot, which has so much room; its address, with its size.
+        let len = unsafe { libc::recvfrom(socket.as_raw_fd(), slot, self.room, flags, name, &raw mut name_len) };
+        let len = usize::try_from(len).map_err(|_| last_error())?;
+        self.arrivals[0] = Arrival { len, name: name_len as usize, control: 0 };
+        self.pending = 0..1;
+        Ok(())
+    }
 }
 
 /// Sends packets through a connected socket, by one call: the first of `messages`, with a frame's header before each if there is a number, and how
-/// many they are. Without `waits`, [`Errno::AGAIN`] says that there is no room for the first.
+/// many they are. Without `waits`, [`Errno::AGAIN`] says that there is no room for the first. `scratch` may hold anything.
 pub(crate) fn send_many(
     socket: BorrowedFd<'_>,
     messages: &[&[u8]],
     first_number: Option<u64>,
+    scratch: &mut Vec<u8>,
     waits: bool,
 ) -> rustix::io::Result<usize> {
-    let mut frames = [[0; HEADER]; MOST];
+    let messages = &messages[..messages.len().min(MOST)];
+    // What stands before each message: nothing, its header, or all of it: one piece takes the kernel less time than two.
+    let copied = |message: &[u8]| if message.len() <= COPIED { message.len() } else { 0 };
+    scratch.clear();
+    if let Some(first) = first_number {
+        for (number, message) in (first..).zip(messages) {
+            scratch.extend_from_slice(&Frame { len: message.len() as u32, number: Some(number) }.header());
+            scratch.extend_from_slice(&message[..copied(message)]);
+        }
+    }
+    let mut pieces = &scratch[..];
     let mut vectors = [const { MaybeUninit::<[libc::iovec; 2]>::uninit() }; MOST];
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
-    let pieces = frames.iter_mut().zip(&mut vectors).zip(&mut headers);
-    for ((n, message), ((frame, vector), header)) in (0..).zip(messages).zip(pieces) {
-        let len = message.len();
-        let framed = first_number.is_some_and(|first| {
-            *frame = Frame { len: len as u32, number: Some(first + n) }.header();
-            true
-        });
-        let vector = vector.write([
-            libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: if framed { HEADER } else { 0 } },
-            libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: len },
-        ]);
+    for (message, (vector, header)) in messages.iter().zip(vectors.iter_mut().zip(&mut headers)) {
+        let before = if first_number.is_some() { HEADER + copied(message) } else { 0 };
+        let (piece, others) = pieces.split_at(before);
+        pieces = others;
+        let behind = if before > HEADER { &[][..] } else { message };
+        let vector = vector.write([vector_of(piece), vector_of(behind)]);
         let header = header.write(empty());
-        header.msg_hdr.msg_iov = vector.as_mut_ptr();
-        header.msg_hdr.msg_iovlen = 2;
+        // The empty one of the two is left out.
+        header.msg_hdr.msg_iov = vector[usize::from(before == 0)..].as_mut_ptr();
+        header.msg_hdr.msg_iovlen = if before == 0 || behind.is_empty() { 1 } else { 2 };
     }
     let flags = libc::MSG_NOSIGNAL | if waits { 0 } else { libc::MSG_DONTWAIT };
     let first = headers.as_mut_ptr().cast::<libc::mmsghdr>();
-    let count = messages.len().min(MOST);
-    // SAFETY: an open descriptor; `count` headers, written above, which point to frames and messages that the kernel only reads.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), first, count as _, flags as _) };
+    // SAFETY: an open descriptor; as many headers as messages, written above, which point to pieces and messages that the kernel only reads.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), first, messages.len() as _, flags as _) };
     usize::try_from(sent).map_err(|_| last_error())
+}
+
+/// Bytes that the kernel is to read.
+fn vector_of(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
 /// A header that points to nothing.

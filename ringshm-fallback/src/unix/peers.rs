@@ -29,10 +29,15 @@ pub enum Trusted {
 impl Trusted {
     /// Whether a process of that user will do.
     pub(crate) fn admits(self, uid: u32) -> bool {
+        self.user().is_none_or(|user| user == uid)
+    }
+
+    /// The same, the user of this process called by its number: so that it need not be asked for again and again. `None`: anyone.
+    pub(crate) fn user(self) -> Option<u32> {
         match self {
-            Self::SameUser => uid == geteuid().as_raw(),
-            Self::User(user) => uid == user,
-            Self::Anyone => true,
+            Self::SameUser => Some(geteuid().as_raw()),
+            Self::User(user) => Some(user),
+            Self::Anyone => None,
         }
     }
 

@@ -225,7 +225,7 @@ fn without_descriptors() {
             ) == Ok(1)
     });
     let limit = getrlimit(Resource::Nofile);
-    let mut none = limit.clone();
+    let mut none = limit;
     // Those that are open have smaller numbers: it opens none that is not closed again.
     none.current = Some(
         file.as_fd().try_clone_to_owned().map(|next| std::os::fd::AsRawFd::as_raw_fd(&next) as u64).expect("one more"),
