@@ -18,7 +18,7 @@ use crate::member::{Behaviour, HugePages, Member, Residency};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
 use crate::os::segment::Segment;
-use crate::os::{Directory, Name, now};
+use crate::os::{Directory, IntoMemfd, Name, now};
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
@@ -91,7 +91,7 @@ pub(crate) fn join_named(
 
 /// Joins the ring in a memfd that [`create_memfd`] made, in this process or another.
 pub(crate) fn join_memfd(
-    file: impl AsFd,
+    file: impl IntoMemfd,
     wanted: &Wanted,
     role: Role,
     behaviour: Behaviour,
@@ -147,7 +147,7 @@ pub(crate) fn visit_named(
 }
 
 /// Comes to read the ring in a memfd, without a role in it.
-pub(crate) fn visit_memfd(file: impl AsFd, wanted: &Wanted, behaviour: Behaviour) -> Result<Lossy, OpenError> {
+pub(crate) fn visit_memfd(file: impl IntoMemfd, wanted: &Wanted, behaviour: Behaviour) -> Result<Lossy, OpenError> {
     let visitor = visit_segment(Segment::from_memfd(file, HugePages::Never)?, wanted, behaviour)?;
     visitor.ok_or(OpenError::Corrupt { field: "file type" })
 }

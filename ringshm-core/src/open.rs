@@ -8,8 +8,8 @@ use crate::layout::MAX_LANES;
 use crate::member::Behaviour;
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
-use crate::os::{Directory, Name, memory_free};
-use std::os::fd::{AsFd, OwnedFd};
+use crate::os::{Directory, IntoMemfd, Name, memory_free};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Everything that a program may choose about a ring, apart from its name and the type it carries.
@@ -86,12 +86,12 @@ impl Options {
         M::reader(visit_named(&self.directory, name, &self.wanted::<M>()?, self.behaviour)?)
     }
 
-    /// Reads the ring in a memfd without a lane, and without being able to write into it. Needs `/proc`, to open a file description of its
-    /// own.
+    /// Reads the ring in a memfd without a lane, and without being able to write into it. For the descriptor, see
+    /// [`producer_of`](Self::producer_of).
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn reader_of<M: Readable + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Reader, OpenError> {
+    pub fn reader_of<M: Readable + ?Sized>(&self, memfd: impl IntoMemfd) -> Result<M::Reader, OpenError> {
         M::reader(visit_memfd(memfd, &self.wanted::<M>()?, self.behaviour)?)
     }
 
@@ -104,19 +104,21 @@ impl Options {
         create_memfd(label, &self.wanted::<M>()?, self.behaviour.residency)
     }
 
-    /// Takes the sending role of the ring in a memfd. Needs `/proc`, to open a file description of its own.
+    /// Takes the sending role of the ring in a memfd. Of any descriptor it opens a file description of its own, for which it
+    /// needs `/proc`; not of a [`SoleMemfd`](crate::os::SoleMemfd).
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn producer_of<M: Message + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Producer, OpenError> {
+    pub fn producer_of<M: Message + ?Sized>(&self, memfd: impl IntoMemfd) -> Result<M::Producer, OpenError> {
         M::producer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Producer, self.behaviour)?))
     }
 
-    /// Takes the receiving role of the ring in a memfd. Needs `/proc`, to open a file description of its own.
+    /// Takes the receiving role of the ring in a memfd. Of any descriptor it opens a file description of its own, for which it
+    /// needs `/proc`; not of a [`SoleMemfd`](crate::os::SoleMemfd).
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn consumer_of<M: Message + ?Sized>(&self, memfd: impl AsFd) -> Result<M::Consumer, OpenError> {
+    pub fn consumer_of<M: Message + ?Sized>(&self, memfd: impl IntoMemfd) -> Result<M::Consumer, OpenError> {
         M::consumer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Consumer, self.behaviour)?))
     }
 

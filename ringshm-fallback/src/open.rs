@@ -5,7 +5,7 @@ use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &[];
+pub const SCHEMES: &[&str] = &["unix", "udp"];
 
 /// Opens the sending side of a channel.
 ///
@@ -13,8 +13,9 @@ pub const SCHEMES: &[&str] = &[];
 /// [`OpenError`].
 pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
     let address = &mut address;
-    #[allow(clippy::match_single_binding)]
     match address.scheme() {
+        "udp" => crate::udp::sender(address),
+        "unix" => crate::unix::sender(address),
         _ => Err(unknown(address)),
     }
 }
@@ -25,8 +26,9 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
 /// [`OpenError`].
 pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
     let address = &mut address;
-    #[allow(clippy::match_single_binding)]
     match address.scheme() {
+        "udp" => crate::udp::receiver(address),
+        "unix" => crate::unix::receiver(address),
         _ => Err(unknown(address)),
     }
 }

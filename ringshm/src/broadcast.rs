@@ -3,8 +3,7 @@
 use crate::{Builder, Heap};
 use ringshm_core::broadcast::{Broadcast, OnSlowReader, Readable, Start, reader_in};
 use ringshm_core::error::OpenError;
-use ringshm_core::os::Name;
-use std::os::fd::AsFd;
+use ringshm_core::os::{IntoMemfd, Name};
 
 /// Begins to describe a ring with one producer and any number of readers, each message to all of them, that carries `M`: a fixed-size type,
 /// or `[u8]` for byte records of any length. Its handles are in [`broadcast`](mod@crate::broadcast). The name is as for
@@ -50,7 +49,7 @@ impl<M: Readable + ?Sized> Builder<M> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn reader_of(self, memfd: impl AsFd) -> Result<M::Reader, OpenError> {
+    pub fn reader_of(self, memfd: impl IntoMemfd) -> Result<M::Reader, OpenError> {
         self.options.reader_of::<M>(memfd)
     }
 }

@@ -14,10 +14,10 @@ use ringshm_core::memory::Memory;
 use ringshm_core::message::{consumer_in, producer_in};
 use ringshm_core::mpmc::Mpmc;
 use ringshm_core::open::Options;
-use ringshm_core::os::{Directory, Name};
+use ringshm_core::os::{Directory, IntoMemfd, Name};
 use ringshm_core::wait::Wait;
 use ringshm_core::{Behaviour, HugePages, Message, OnDeath};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -277,7 +277,7 @@ impl<M: Message + ?Sized> Builder<M> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn producer_of(self, memfd: impl AsFd) -> Result<M::Producer, OpenError> {
+    pub fn producer_of(self, memfd: impl IntoMemfd) -> Result<M::Producer, OpenError> {
         self.options.producer_of::<M>(memfd)
     }
 
@@ -285,7 +285,7 @@ impl<M: Message + ?Sized> Builder<M> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn consumer_of(self, memfd: impl AsFd) -> Result<M::Consumer, OpenError> {
+    pub fn consumer_of(self, memfd: impl IntoMemfd) -> Result<M::Consumer, OpenError> {
         self.options.consumer_of::<M>(memfd)
     }
 

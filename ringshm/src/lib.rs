@@ -56,6 +56,7 @@ mod auto;
 #[path = "broadcast.rs"]
 mod broadcasting;
 mod builder;
+pub mod handover;
 #[path = "open.rs"]
 mod opening;
 #[path = "latest.rs"]

@@ -50,11 +50,11 @@ use ringshm_core::attach::Existence;
 use ringshm_core::error::OpenError;
 use ringshm_core::memory::Memory;
 use ringshm_core::open::Options;
-use ringshm_core::os::{Directory, Name};
+use ringshm_core::os::{Directory, IntoMemfd, Name};
 use ringshm_core::sync::take_part_in;
 use ringshm_core::wait::Wait;
 use ringshm_core::{Behaviour, Payload};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -196,7 +196,7 @@ impl<P: Primitive> Builder<P> {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open_of(self, memfd: impl AsFd) -> Result<P, OpenError> {
+    pub fn open_of(self, memfd: impl IntoMemfd) -> Result<P, OpenError> {
         self.options.primitive_of(memfd)
     }
 

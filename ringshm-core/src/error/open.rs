@@ -42,7 +42,7 @@ pub enum OpenError {
     RoleTaken {
         /// `producer` or `consumer`.
         role: &'static str,
-        /// The process that has it (the first of many), as it knows itself (in its own PID namespace).
+        /// The process that has it (the first of many), as it knows itself (in its own PID namespace). 0 if the mechanism does not tell.
         pid: u32,
         /// How many of that role the ring has room for: all are live.
         lanes: usize,
@@ -119,6 +119,9 @@ impl fmt::Display for OpenError {
                     f,
                     "the ring has as many live {role}s as it was made for, process {pid} among them: stop one, or make the ring anew for more of them"
                 )
+            }
+            Self::RoleTaken { role, pid: 0, .. } => {
+                write!(f, "there already is a live {role}: stop it first, or choose another name")
             }
             Self::RoleTaken { role, pid, .. } => {
                 write!(f, "the ring already has a live {role}, process {pid}: stop it first, or choose another name")

@@ -7,6 +7,7 @@ mod huge;
 pub(crate) mod leftover;
 pub(crate) mod liveness;
 mod mapping;
+mod memfd;
 mod numa;
 mod pages;
 mod residency;
@@ -15,6 +16,7 @@ pub(crate) mod segment;
 pub(crate) use directory::memory_free;
 pub use directory::{Directory, Name};
 pub use huge::SmallPages;
+pub use memfd::{IntoMemfd, SoleMemfd};
 pub use pages::{Pages, Resident};
 
 use std::time::{SystemTime, UNIX_EPOCH};

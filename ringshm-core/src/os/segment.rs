@@ -6,6 +6,7 @@
 use super::directory::{Directory, Name, PREFIX, memory_free};
 use super::huge::{self, SmallPages};
 use super::mapping::{Access, Mapping};
+use super::memfd::IntoMemfd;
 use super::numa;
 use crate::error::OpenError;
 use crate::layout::{Header, LANES_AT, LOBBY_AT};
@@ -15,11 +16,11 @@ use memmap2::{MmapOptions, MmapRaw};
 use ringshm_sync::crash;
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate, fcntl_add_seals,
-    fcntl_get_seals, fstat, linkat, memfd_create, open, openat, statat, unlinkat,
+    fstat, linkat, memfd_create, open, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zerocopy::{FromZeros, IntoBytes};
@@ -163,15 +164,10 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Maps a memfd that came from elsewhere, through a file description of its own.
-    pub(crate) fn from_memfd(file: impl AsFd, huge_pages: HugePages) -> Result<Self, OpenError> {
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()));
-        let seals = fcntl_get_seals(&file).map_err(|_| OpenError::Corrupt { field: "file type" })?;
-        if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
-            return Err(OpenError::Corrupt { field: "seals" });
-        }
-        let file = open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| refused(errno, &path))?;
-        let size = check_object(&file, &path)?;
+    /// Maps a memfd that came from elsewhere.
+    pub(crate) fn from_memfd(memfd: impl IntoMemfd, huge_pages: HugePages) -> Result<Self, OpenError> {
+        let file = memfd.into_memfd()?.into_fd();
+        let size = check_object(&file, Path::new("(memfd)"))?;
         Self::map(file, size, huge_pages)
     }
 

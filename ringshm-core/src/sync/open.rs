@@ -7,8 +7,8 @@ use crate::layout::MAX_LANES;
 use crate::memory::Memory;
 use crate::message::Joined;
 use crate::open::Options;
-use crate::os::{Name, memory_free};
-use std::os::fd::{AsFd, OwnedFd};
+use crate::os::{IntoMemfd, Name, memory_free};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Of the wishes, a primitive takes the number of producers: that of its participants.
@@ -41,11 +41,12 @@ impl Options {
         join_named(&self.directory, name, &wanted, ROLE, self.behaviour).map(|member| P::take_part(Joined(member)))
     }
 
-    /// Takes part in the primitive in a memfd. Needs `/proc`, to open a file description of its own.
+    /// Takes part in the primitive in a memfd. Of any descriptor it opens a file description of its own, for which it
+    /// needs `/proc`; not of a [`SoleMemfd`](crate::os::SoleMemfd).
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn primitive_of<P: Primitive>(&self, memfd: impl AsFd) -> Result<P, OpenError> {
+    pub fn primitive_of<P: Primitive>(&self, memfd: impl IntoMemfd) -> Result<P, OpenError> {
         let wanted = self.wanted_primitive::<P>(&[])?;
         join_memfd(memfd, &wanted, ROLE, self.behaviour).map(|member| P::take_part(Joined(member)))
     }

@@ -38,4 +38,5 @@ conforms! {
     broadcast_ring: "shm://{id}?ring=broadcast&capacity=4096";
     auto_by_ring: "auto://{id}?capacity=4096&sockets={dir}&without=handover,unix";
     lossy_reader: "shm://{id}?ring=broadcast&capacity=4096&lossy";
+    unix_datagrams: "unix:{dir}/s?type=dgram";
 }
