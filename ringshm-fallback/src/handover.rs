@@ -217,6 +217,14 @@ impl Handover {
         take_memfd(self.come(deadline)?, deadline)
     }
 
+    /// Comes to the offer, if there is one, and asks for what it gives; does not wait for it. For who waits for other things meanwhile.
+    ///
+    /// # Errors
+    /// `Timeout` if there is no offer now, or too many wait at it; and those of [`take_by`](Self::take_by).
+    pub fn ask(self) -> Result<Asked, HandoverError> {
+        self.come(Deadline::after(Duration::ZERO)).map(|socket| Asked { socket })
+    }
+
     /// Comes to the offer and asks.
     fn come(self, deadline: Deadline) -> Result<OwnedFd, HandoverError> {
         let place = Place::parse(&self.place)?;
@@ -239,6 +247,29 @@ impl Handover {
             std::thread::sleep(deadline.remaining().unwrap_or(Duration::MAX).min(pause));
             pause = (pause * 2).min(LAST_PAUSE);
         }
+    }
+}
+
+/// One's place at an [`Offer`], until it is one's turn.
+#[derive(Debug)]
+pub struct Asked {
+    socket: OwnedFd,
+}
+
+impl Asked {
+    /// Takes what is given by [`Offer::give_memfd_by`], and waits for it until `deadline`. After `Timeout` it can be tried again.
+    ///
+    /// # Errors
+    /// As for [`Handover::take_memfd_by`].
+    pub fn take_memfd_by(&mut self, deadline: Deadline) -> Result<SoleMemfd, HandoverError> {
+        take_memfd(&self.socket, deadline)
+    }
+}
+
+impl AsFd for Asked {
+    /// Readable when something was given, or will not be.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

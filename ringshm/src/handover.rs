@@ -35,7 +35,7 @@
 //! place. Of a taker that dies, the next one takes the role.
 
 pub use ringshm_core::os::{IntoMemfd, SoleMemfd};
-pub use ringshm_fallback::handover::{Handover, HandoverError, Offer, give, give_memfd, take, take_memfd};
+pub use ringshm_fallback::handover::{Asked, Handover, HandoverError, Offer, give, give_memfd, take, take_memfd};
 pub use ringshm_fallback::unix::{Peer, Trusted};
 
 use crate::{Builder, Deadline, Message};

@@ -13,9 +13,11 @@
 //! and finds nobody alive there has learned nothing, and goes on to the next.
 //!
 //! The receiver is asleep for all places at once until a message comes through one of them. When that one's sender is gone, both choose anew,
-//! if they wait for successors.
+//! if they wait for successors. What a dead receiver has left in a ring, its sender takes out again and sends to the next one, wherever that is;
+//! it notices with the next message it sends, a millisecond after the death at the latest.
 
 mod receiver;
+mod search;
 mod sender;
 
 pub(crate) use receiver::AutoReceiver;

@@ -1,9 +1,12 @@
 //! The side that is found.
 
+use super::search::place_in;
 use super::{Plan, Way};
-use crate::{RecordConsumer, WaitSet, spsc};
+use crate::handover::{Handover, Offer};
+use crate::{Interest, Ready, RecordConsumer, WaitSet, spsc};
 use ringshm_core::error::{Fault, OpenError, RecvTimeoutError, TryRecvError};
 use ringshm_core::{Awaited, Batch, Capabilities, Channel, Deadline, OnDeath, Peer, Receiver};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// How often a receiver whose sender says nothing asks whether it is alive.
@@ -13,9 +16,19 @@ pub(crate) struct AutoReceiver {
     plan: Plan,
     places: WaitSet,
     ring: Option<crate::Key<RecordConsumer>>,
+    handed: Option<Handed>,
     sockets: Vec<Socket>,
     chosen: Option<Chosen>,
     is_over: bool,
+}
+
+/// A ring for whoever asks for it.
+struct Handed {
+    memfd: OwnedFd,
+    key: crate::Key<RecordConsumer>,
+    offers: Vec<(String, crate::Key<Offer>)>,
+    /// Where it was handed over last.
+    taken_at: String,
 }
 
 /// A socket that listens.
@@ -34,13 +47,20 @@ struct Chosen {
 
 impl AutoReceiver {
     pub(crate) fn new(plan: Plan) -> Result<Self, OpenError> {
-        let mut receiver =
-            Self { plan, places: WaitSet::new(), ring: None, sockets: Vec::new(), chosen: None, is_over: false };
+        let mut receiver = Self {
+            plan,
+            places: WaitSet::new(),
+            ring: None,
+            handed: None,
+            sockets: Vec::new(),
+            chosen: None,
+            is_over: false,
+        };
         let ways: Vec<_> = receiver.plan.ways().collect();
         for way in ways {
             match way {
                 Way::Ring => receiver.open_ring()?,
-                Way::HandedRing => {}
+                Way::HandedRing => receiver.offer_ring()?,
                 Way::Unix => {
                     for name in receiver.plan.streams() {
                         receiver.open_socket(way, name)?;
@@ -65,6 +85,53 @@ impl AutoReceiver {
         Ok(())
     }
 
+    /// A ring without a name, at two places for who cannot have the other one.
+    fn offer_ring(&mut self) -> Result<(), OpenError> {
+        let memfd = self.new_memfd()?;
+        let key = self.join_memfd(&memfd)?;
+        let mut offers = Vec::new();
+        for place in self.plan.places("ring") {
+            let offer = Handover::new(&place).offer()?;
+            let waiting = |source| OpenError::Os { step: "waiting for a socket (epoll)", source };
+            offers.push((place, self.places.add_fd(offer, Interest::Readable).map_err(waiting)?));
+        }
+        self.handed = Some(Handed { memfd, key, offers, taken_at: String::new() });
+        Ok(())
+    }
+
+    fn new_memfd(&self) -> Result<OwnedFd, OpenError> {
+        spsc::<[u8]>(self.plan.name.as_str()).capacity(self.plan.capacity).memfd()
+    }
+
+    fn join_memfd(&mut self, memfd: &OwnedFd) -> Result<crate::Key<RecordConsumer>, OpenError> {
+        let consumer = spsc::<[u8]>("").on_death(OnDeath::AwaitSuccessor).consumer_of(memfd)?;
+        Ok(self.places.add(consumer))
+    }
+
+    /// Another ring in place of one that is over, at the same places.
+    fn renew_ring(&mut self) -> Result<(), OpenError> {
+        let memfd = self.new_memfd()?;
+        let key = self.join_memfd(&memfd)?;
+        if let Some(handed) = &mut self.handed {
+            drop(self.places.remove(handed.key));
+            (handed.memfd, handed.key) = (memfd, key);
+        }
+        Ok(())
+    }
+
+    /// Hands the ring to who has come, if anybody `ready` has.
+    fn hand_over(&mut self, ready: &Ready) {
+        let Some(handed) = &mut self.handed else { return };
+        for (place, key) in &handed.offers {
+            if ready.contains(*key) {
+                // Whoever came in vain comes again, or somewhere else.
+                if self.places[*key].give_memfd_by(&handed.memfd, Deadline::after(LOOK)).is_ok() {
+                    handed.taken_at.clone_from(place);
+                }
+            }
+        }
+    }
+
     fn open_socket(&mut self, way: Way, name: String) -> Result<(), OpenError> {
         let receiver = crate::open(&name).receiver()?;
         let waiting = |source| OpenError::Os { step: "waiting for a socket (epoll)", source };
@@ -84,10 +151,19 @@ impl AutoReceiver {
         }
     }
 
+    /// The ring of that way, if it is one.
+    fn ring_of(&self, way: Way) -> Option<crate::Key<RecordConsumer>> {
+        match way {
+            Way::Ring => self.ring,
+            Way::HandedRing => self.handed.as_ref().map(|handed| handed.key),
+            Way::Unix | Way::Tcp => None,
+        }
+    }
+
     /// Receives from the place that was chosen.
     fn recv_chosen(&mut self, recv: &mut Recv<'_>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
         let Some(Chosen { way, index, .. }) = self.chosen else { return Err(RecvTimeoutError::Timeout) };
-        let Some(key) = self.ring.filter(|_| way == Way::Ring) else {
+        let Some(key) = self.ring_of(way) else {
             let key = self.sockets[index].key;
             return recv(&mut *self.places[key], deadline);
         };
@@ -116,12 +192,13 @@ impl AutoReceiver {
             self.is_over = true;
             return Err(RecvTimeoutError::Disconnected);
         }
-        let reopened = match self.ring.filter(|_| way == Way::Ring) {
-            Some(key) => {
-                drop(self.places.remove(key));
+        let reopened = match way {
+            Way::Ring => {
+                drop(self.ring.take().and_then(|key| self.places.remove(key)));
                 self.open_ring()
             }
-            None => self.reopen_socket(index),
+            Way::HandedRing => self.renew_ring(),
+            Way::Unix | Way::Tcp => self.reopen_socket(index),
         };
         reopened.map_err(unusable)
     }
@@ -135,18 +212,24 @@ impl AutoReceiver {
     /// Looks at every place, and chooses the one from which something comes. `Timeout`: there is none.
     fn choose(&mut self, recv: &mut Recv<'_>) -> Result<usize, RecvTimeoutError> {
         let now = Deadline::after(Duration::ZERO);
-        if let Some(key) = self.ring {
+        for way in [Way::Ring, Way::HandedRing] {
+            let Some(key) = self.ring_of(way) else { continue };
             match recv(&mut self.places[key], now) {
                 Err(RecvTimeoutError::Timeout) => {}
                 // Its sender came, said nothing, and left.
-                Err(RecvTimeoutError::Disconnected) => self.pass(Way::Ring, 0)?,
+                Err(RecvTimeoutError::Disconnected) => self.pass(way, 0)?,
                 received => {
-                    let pid = match self.places[key].peer() {
+                    let place = match &self.handed {
+                        Some(handed) if way == Way::HandedRing => {
+                            format!("a ring that was handed over at {}", handed.taken_at)
+                        }
+                        _ => self.plan.ring(),
+                    };
+                    let sender = match self.places[key].peer() {
                         Peer::Live { pid } => format!(", into which process {pid} sends"),
                         _ => String::new(),
                     };
-                    let why = format!("shared memory: {}{pid}", self.plan.ring());
-                    self.chosen = Some(Chosen { way: Way::Ring, index: 0, why });
+                    self.chosen = Some(Chosen { way, index: 0, why: format!("shared memory: {place}{sender}") });
                     return received;
                 }
             }
@@ -163,8 +246,7 @@ impl AutoReceiver {
                 }
                 Err(RecvTimeoutError::Rejected(rejection)) => return Err(RecvTimeoutError::Rejected(rejection)),
                 received => {
-                    let place = name.split_once('?').map_or(name.as_str(), |(place, _)| place);
-                    let why = format!("{place}, which the sender chose");
+                    let why = format!("{}, which the sender chose", place_in(name));
                     self.chosen = Some(Chosen { way: *way, index, why });
                     return received;
                 }
@@ -195,17 +277,19 @@ impl AutoReceiver {
                 Err(RecvTimeoutError::Timeout) => {}
                 outcome => return outcome,
             }
-            if deadline.is_over() {
-                return Err(RecvTimeoutError::Timeout);
-            }
+            let is_over = deadline.is_over();
             let waited = match deadline.remaining() {
                 Some(left) => self.places.wait_timeout(left),
                 None => self.places.wait(),
             };
-            waited.map_err(|error| {
+            let ready = waited.map_err(|error| {
                 let errno = error.raw_os_error().unwrap_or(0);
                 RecvTimeoutError::Fault(Fault::Os { step: "waiting for a sender of an auto channel", errno })
             })?;
+            self.hand_over(&ready);
+            if is_over {
+                return Err(RecvTimeoutError::Timeout);
+            }
         }
     }
 }
@@ -275,7 +359,7 @@ impl Receiver for AutoReceiver {
 
     fn position(&self) -> Option<u64> {
         let chosen = self.chosen.as_ref()?;
-        match self.ring.filter(|_| chosen.way == Way::Ring) {
+        match self.ring_of(chosen.way) {
             Some(key) => self.places.get(key).and_then(Receiver::position),
             None => self.places.get(self.sockets[chosen.index].key).and_then(|receiver| receiver.position()),
         }

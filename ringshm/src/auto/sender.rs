@@ -1,145 +1,110 @@
 //! The side that looks for the other one.
 
-use super::{Plan, Way};
-use crate::{inspect, spsc};
-use ringshm_core::error::{OpenError, SendError, SendSliceError, SendTimeoutError, TrySendError};
-use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Peer, Role, Sender};
+use super::Plan;
+use super::search::{Carrier, Search, successor};
+use ringshm_core::error::{SendError, SendSliceError, SendTimeoutError, TrySendError};
+use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Peer, Sender};
+use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-/// Between two looks at all places: doubled after each in vain.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// How often a sender asks whether its receiver is alive: a ring has room, whoever is there.
+const LOOK: Duration = Duration::from_millis(1);
 
 pub(crate) struct AutoSender {
     plan: Plan,
     chosen: Option<Chosen>,
-    /// Sockets that have found nobody yet: they go on trying whenever they are asked.
-    open: Vec<(Way, String, Box<dyn Sender>)>,
-    pause: Duration,
-    next: Deadline,
+    search: Search,
+    /// What a receiver left in its ring when it died: it goes before anything new.
+    rescued: VecDeque<Vec<u8>>,
+    /// When the receiver was last asked for.
+    asked: Deadline,
     is_over: bool,
 }
 
 struct Chosen {
-    sender: Box<dyn Sender>,
-    /// By what, and why not by something better.
+    carrier: Carrier,
     why: String,
 }
 
 impl AutoSender {
     pub(crate) fn new(plan: Plan) -> Self {
-        Self {
-            plan,
-            chosen: None,
-            open: Vec::new(),
-            pause: FIRST_PAUSE,
-            next: Deadline::after(Duration::ZERO),
-            is_over: false,
-        }
+        let (search, asked) = (Search::new(), Deadline::after(Duration::ZERO));
+        Self { plan, chosen: None, search, rescued: VecDeque::new(), asked, is_over: false }
     }
 
-    /// Looks at all places, if it is time to, and sends the message to the first that has somebody. `None`: there is none.
-    fn choose(&mut self, message: &[u8]) -> Option<Result<(), TrySendError<()>>> {
-        if !self.next.is_over() {
-            return None;
-        }
-        let mut worse = Vec::new();
-        let ways: Vec<_> = self.plan.ways().collect();
-        for way in ways {
-            let found = match way {
-                Way::Ring => self.ring().map(|sender| (sender, None)),
-                Way::HandedRing => self.handed_ring().map(|sender| (sender, None)),
-                Way::Unix | Way::Tcp => self.connected(way, message).map(|(sender, sent)| (sender, Some(sent))),
-            };
-            match found {
-                Ok((found, sent)) => {
-                    let (mut sender, carrier) = found;
-                    let why = worse.iter().fold(carrier, |why, reason| format!("{why}; {reason}"));
-                    let sent = sent.unwrap_or_else(|| sender.try_send(message));
-                    self.chosen = Some(Chosen { sender, why });
-                    self.open.clear();
-                    self.pause = FIRST_PAUSE;
-                    return Some(sent);
-                }
-                Err(reason) => worse.push(reason),
+    /// What carries the channel, if it was found and its receiver is alive as far as is known.
+    fn carrier(&mut self) -> Option<&mut Carrier> {
+        if let Some(Chosen { carrier: Carrier::Ring { producer, .. }, .. }) = &self.chosen
+            && self.asked.is_over()
+        {
+            self.asked = Deadline::after(LOOK);
+            if matches!(producer.peer(), Peer::Dead { .. }) && !self.lose() {
+                return None;
             }
         }
-        self.next = Deadline::after(self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        None
+        self.chosen.as_mut().map(|chosen| &mut chosen.carrier)
     }
 
-    /// The ring of that name, if somebody alive receives from it: so it is the same memory.
-    fn ring(&self) -> Result<(Box<dyn Sender>, String), String> {
-        let Plan { name, directory, .. } = &self.plan;
-        let place = self.plan.ring();
-        let ring = match inspect(directory, name.as_str()) {
-            Ok(ring) => ring,
-            Err(OpenError::NotFound { .. }) => return Err(format!("no ring is at {place} here")),
-            Err(error) => return Err(error.to_string()),
-        };
-        let receiver = ring.participants_of(Role::Consumer).find_map(|participant| match participant.state {
-            Peer::Live { pid } => Some(pid),
-            _ => None,
-        });
-        let Some(pid) = receiver else { return Err(format!("no live receiver is in {place} here")) };
-        let builder = spsc::<[u8]>(name.as_str()).directory(directory.path()).capacity(self.plan.capacity);
-        let producer = builder.existence(crate::Existence::MustExist).producer().map_err(|error| error.to_string())?;
-        Ok((Box::new(producer), format!("shared memory: {place}, in which process {pid} receives")))
-    }
-
-    /// The ring that a receiver hands over.
-    fn handed_ring(&self) -> Result<(Box<dyn Sender>, String), String> {
-        Err("no socket hands over a ring".to_owned())
-    }
-
-    /// A socket on the other end of which somebody is, to whom the message was sent.
-    #[expect(clippy::type_complexity, reason = "what was found, and what became of the message")]
-    fn connected(
-        &mut self,
-        way: Way,
-        message: &[u8],
-    ) -> Result<((Box<dyn Sender>, String), Result<(), TrySendError<()>>), String> {
-        let names = if way == Way::Tcp { self.plan.tcp().into_iter().collect() } else { self.plan.streams() };
-        let mut reason = String::new();
-        for name in names {
-            let at = match self.open.iter().position(|(_, other, _)| *other == name) {
-                Some(at) => at,
-                None => match crate::open(&name).sender() {
-                    Ok(sender) => {
-                        self.open.push((way, name.clone(), sender));
-                        self.open.len() - 1
-                    }
-                    Err(error) => {
-                        reason = error.to_string();
-                        continue;
-                    }
-                },
-            };
-            let place = name.split_once('?').map_or(name.as_str(), |(place, _)| place).to_owned();
-            match self.open[at].2.try_send(message) {
-                Err(TrySendError::Full(()) | TrySendError::Stalled(..)) => {
-                    reason = format!("nobody accepts at {place}")
-                }
-                Err(TrySendError::Disconnected(())) => {
-                    self.open.remove(at);
-                    reason = format!("nobody stays at {place}");
-                }
-                sent => {
-                    let (_, _, sender) = self.open.remove(at);
-                    return Ok(((sender, place), sent));
-                }
-            }
-        }
-        Err(reason)
-    }
-
-    /// What carried it is over. Whether somebody else may come.
+    /// What carried it is over. Whether somebody else may come: then what was not received is sent again.
     fn lose(&mut self) -> bool {
-        self.chosen = None;
+        let chosen = self.chosen.take();
         self.is_over = !self.plan.awaits();
-        !self.is_over
+        if self.is_over {
+            return false;
+        }
+        if let Some(Chosen { carrier: Carrier::Ring { producer, lies }, why }) = chosen {
+            match successor(&self.plan, &lies) {
+                Some(mut consumer) => {
+                    let mut message = Vec::new();
+                    let mut left = VecDeque::new();
+                    while consumer.try_recv(&mut message).is_ok() {
+                        left.push_back(message.clone());
+                    }
+                    left.append(&mut self.rescued);
+                    self.rescued = left;
+                }
+                // Somebody has come to the same place.
+                None if matches!(producer.peer(), Peer::Live { .. }) => {
+                    self.chosen = Some(Chosen { carrier: Carrier::Ring { producer, lies }, why });
+                }
+                None => {}
+            }
+        }
+        true
+    }
+
+    /// Sends a message that is next. `Full` after a loss, too: then something else may be next.
+    fn try_one(&mut self, message: &[u8]) -> Result<(), TrySendError<()>> {
+        let over = |sender: &Self| if sender.is_over { TrySendError::Disconnected(()) } else { TrySendError::Full(()) };
+        if self.chosen.is_some() {
+            let Some(carrier) = self.carrier() else { return Err(over(self)) };
+            let sent = carrier.sender().try_send(message);
+            if sent == Err(TrySendError::Disconnected(())) {
+                self.lose();
+                return Err(over(self));
+            }
+            return sent;
+        }
+        if self.is_over {
+            return Err(TrySendError::Disconnected(()));
+        }
+        let found = self.search.look(&self.plan, message).ok_or(TrySendError::Full(()))?;
+        let (mut carrier, why) = (found.carrier, found.why);
+        let sent = found.sent.unwrap_or_else(|| carrier.sender().try_send(message));
+        self.chosen = Some(Chosen { carrier, why });
+        // It has just gone: the next call looks again.
+        if sent == Err(TrySendError::Disconnected(())) { Err(TrySendError::Full(())) } else { sent }
+    }
+
+    /// Sends again what was rescued.
+    fn try_rescued(&mut self) -> Result<(), TrySendError<()>> {
+        while let Some(first) = self.rescued.front().cloned() {
+            self.try_one(&first)?;
+            // Nothing was rescued meanwhile, so it is still the first.
+            self.rescued.pop_front();
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +123,7 @@ impl Channel for AutoSender {
 
     fn detach(mut self: Box<Self>) {
         if let Some(chosen) = self.chosen.take() {
-            chosen.sender.detach();
+            chosen.carrier.into_sender().detach();
         }
     }
 }
@@ -169,47 +134,32 @@ impl Sender for AutoSender {
         if message.len() > max {
             return Err(TrySendError::TooLarge { len: message.len(), max });
         }
-        if self.is_over {
-            return Err(TrySendError::Disconnected(()));
-        }
-        if let Some(chosen) = &mut self.chosen {
-            match chosen.sender.try_send(message) {
-                Err(TrySendError::Disconnected(())) => {
-                    if !self.lose() {
-                        return Err(TrySendError::Disconnected(()));
-                    }
-                }
-                sent => return sent,
-            }
-        }
-        match self.choose(message) {
-            // It has just gone: the next call looks again.
-            Some(Err(TrySendError::Disconnected(()))) if self.lose() => Err(TrySendError::Full(())),
-            Some(sent) => sent,
-            None => Err(TrySendError::Full(())),
-        }
+        self.try_rescued()?;
+        self.try_one(message)
     }
 
     fn send_by(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
         loop {
-            if let Err(error) = self.try_send(message) {
-                if let Some(error) = error.into_lasting() {
-                    return Err(error);
-                }
-            } else {
-                return Ok(());
+            match self.try_send(message).map_err(TrySendError::into_lasting) {
+                Ok(()) => return Ok(()),
+                Err(Some(error)) => return Err(error),
+                Err(None) => {}
             }
-            if let Some(chosen) = &mut self.chosen {
-                match chosen.sender.send_by(message, deadline) {
-                    Err(SendTimeoutError::Disconnected(())) if self.lose() => {}
+            let is_next = self.rescued.is_empty();
+            if let Some(carrier) = self.carrier().filter(|_| is_next) {
+                match carrier.sender().send_by(message, deadline) {
+                    Err(SendTimeoutError::Disconnected(())) if self.lose() => continue,
                     sent => return sent,
                 }
-            } else if deadline.is_over() {
-                return Err(SendTimeoutError::Timeout(()));
-            } else {
-                let left = deadline.remaining().unwrap_or(Duration::MAX);
-                thread::sleep(self.next.remaining().unwrap_or(Duration::ZERO).min(left));
             }
+            if self.is_over {
+                return Err(SendTimeoutError::Disconnected(()));
+            }
+            if deadline.is_over() {
+                return Err(SendTimeoutError::Timeout(()));
+            }
+            let left = deadline.remaining().unwrap_or(Duration::MAX);
+            thread::sleep(self.search.pause().max(LOOK).min(left));
         }
     }
 
@@ -217,9 +167,10 @@ impl Sender for AutoSender {
         let mut sent = 0;
         while let Some(next) = messages.get(sent) {
             let rest = &messages[sent..];
-            let outcome = match &mut self.chosen {
-                Some(chosen) => chosen.sender.send_slice(rest).map(|()| rest.len()),
-                None => self.send(next).map(|()| 1).map_err(|cause| SendSliceError { sent: 0, cause }),
+            let is_next = self.rescued.is_empty();
+            let outcome = match self.carrier() {
+                Some(carrier) if is_next => carrier.sender().send_slice(rest).map(|()| rest.len()),
+                _ => self.send(next).map(|()| 1).map_err(|cause| SendSliceError { sent: 0, cause }),
             };
             match outcome {
                 Ok(count) => sent += count,

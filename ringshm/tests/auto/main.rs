@@ -17,9 +17,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 use support::{Folder, Process, is_root, record};
 
 /// Not a test: what a child process does.
@@ -109,7 +107,9 @@ impl House {
     }
 
     fn name(&self, options: &str) -> String {
-        format!("auto://x?capacity=65536&sockets={}{options}", self.folder.path().join("sockets").display())
+        // Of its own, because a network knows sockets without a folder, too.
+        let name = self.folder.path().file_name().and_then(|name| name.to_str()).expect("a plain name");
+        format!("auto://{name}?capacity=65536&sockets={}{options}", self.folder.path().join("sockets").display())
     }
 
     fn start(&self, apart: Apart) -> Process {
@@ -250,4 +250,120 @@ fn a_network_of_ones_own_does_not_matter_where_memory_is_shared() {
     let house = House::new();
     let carried = meet(&house, Apart { network: true, ..TOGETHER }, TOGETHER, "");
     assert_starts(&carried, "shared memory: /", "shared memory: /");
+}
+
+#[test]
+fn processes_with_memory_of_their_own_share_a_ring_that_is_handed_over() {
+    if !can_put_apart() {
+        return;
+    }
+    let house = House::new();
+    for apart in [Apart { memory: true, ..TOGETHER }, Apart { memory: true, network: true, ..TOGETHER }] {
+        let carried = meet(&house, apart, TOGETHER, "");
+        assert_starts(
+            &carried,
+            "shared memory: a ring that was handed over",
+            "shared memory: a ring that was handed over",
+        );
+        assert!(carried.iter().all(|(_, to)| to.contains("; no ring is at")), "it says why not the other: {carried:?}");
+    }
+}
+
+#[test]
+fn processes_without_a_common_folder_find_each_other_by_the_network_they_share() {
+    if !can_put_apart() {
+        return;
+    }
+    let house = House::new();
+    let carried = meet(&house, Apart { memory: true, sockets: true, ..TOGETHER }, TOGETHER, "");
+    let how = "shared memory: a ring that was handed over at @ringshm.";
+    assert_starts(&carried, how, how);
+}
+
+#[test]
+fn without_rings_it_is_a_socket() {
+    let house = House::new();
+    let carried = meet(&house, TOGETHER, TOGETHER, "&without=shm,handover");
+    assert_starts(&carried, "unix:/", "unix:/");
+}
+
+#[test]
+fn processes_that_share_nothing_but_a_cable_use_it() {
+    if !can_put_apart() {
+        return;
+    }
+    let house = House::new();
+    let apart = Apart { network: true, memory: true, sockets: true };
+    for first in ["receiver", "sender"] {
+        let (mut from, mut to) = (house.start(apart), house.start(TOGETHER));
+        let cable = Cable::to(&from);
+        let (listen, connect) = (house.name("&tcp=*:4711"), house.name(&format!("&tcp={}:4711", cable.address)));
+        if first == "receiver" {
+            assert_eq!(from.ask(&format!("receiver {listen}")), "open");
+            from.begin("recv 0 500");
+        }
+        assert_eq!(to.ask(&format!("sender {connect}")), "open");
+        to.begin("send 0 500");
+        if first == "sender" {
+            assert!(to.sleeps());
+            assert_eq!(from.ask(&format!("receiver {listen}")), "open");
+            from.begin("recv 0 500");
+        }
+        let (heard, said) = (from.hear(), to.hear());
+        assert!(heard.starts_with("tcp://*:4711"), "{heard}");
+        assert!(said.starts_with(&format!("tcp://{}:4711; no ring is at", cable.address)), "{said}");
+        assert_eq!(to.ask("leave"), "left");
+        assert_eq!(from.ask("end"), "Err(Disconnected)");
+        assert_eq!(from.ask("leave"), "left");
+        from.finish();
+        to.finish();
+        house.assert_empty();
+    }
+}
+
+#[test]
+fn after_a_restart_elsewhere_they_choose_anew() {
+    if !can_put_apart() {
+        return;
+    }
+    let house = House::new();
+    let name = house.name("&await");
+    let apart = Apart { memory: true, ..TOGETHER };
+    let mut to = house.start(TOGETHER);
+    assert_eq!(to.ask(&format!("sender {name}")), "open");
+    let (mut sent, mut received) = (0, 0);
+    // The receiver is killed while its ring has something, and started elsewhere: what it has not received goes there.
+    for (place, how) in [
+        (TOGETHER, "shared memory: /"),
+        (apart, "shared memory: a ring that was handed over"),
+        (TOGETHER, "shared memory: /"),
+    ] {
+        let mut from = house.start(place);
+        assert_eq!(from.ask(&format!("receiver {name}")), "open");
+        to.begin(&format!("send {sent} {}", sent + 100));
+        sent += 100;
+        from.begin(&format!("recv {received} {}", sent - 40));
+        received = sent - 40;
+        let (heard, said) = (from.hear(), to.hear());
+        assert!(heard.starts_with(how) && said.starts_with(how), "{place:?}: {heard}; {said}");
+        from.kill();
+    }
+    // Now it is the sender's turn.
+    let mut from = house.start(TOGETHER);
+    assert_eq!(from.ask(&format!("receiver {name}")), "open");
+    to.begin(&format!("send {sent} {}", sent + 100));
+    from.begin(&format!("recv {received} {}", sent + 100));
+    let how = "shared memory: /";
+    assert!(to.hear().starts_with(how));
+    assert!(from.hear().starts_with(how));
+    to.kill();
+    for (place, how) in [(apart, "shared memory: a ring that was handed over"), (TOGETHER, "shared memory: /")] {
+        let mut to = house.start(place);
+        assert_eq!(to.ask(&format!("sender {name}")), "open");
+        from.begin("recv 0 100");
+        to.begin("send 0 100");
+        let (said, heard) = (to.hear(), from.hear());
+        assert!(heard.starts_with(how) && said.starts_with(how), "{place:?}: {heard}; {said}");
+        to.kill();
+    }
 }
