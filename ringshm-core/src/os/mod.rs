@@ -15,6 +15,7 @@ pub(crate) mod segment;
 pub(crate) use directory::memory_free;
 pub use directory::{Directory, Name};
 pub use huge::SmallPages;
+pub use liveness::{Hold, hold_byte, is_byte_held, release_byte};
 pub use pages::{Pages, Resident};
 
 use std::time::{SystemTime, UNIX_EPOCH};
