@@ -2,12 +2,24 @@
 //!
 //! | mechanism | file |
 //! |---|---|
+//! | POSIX message queues | `posix_mq.rs`, `posix_mq/` |
+//! | System V message queues | `sysv_mq.rs`, `sysv_mq/` |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
 
 pub mod address;
+mod backoff;
 pub mod framing;
 pub mod open;
+mod packet;
+pub mod posix_mq;
+mod side;
 pub mod stream;
+pub mod sysv_mq;
 pub mod wait;
+
+/// What a file below `/proc/sys` says, if it is a number.
+pub(crate) fn limit(path: &str) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
