@@ -4,6 +4,7 @@
 //! |---|---|
 //! | POSIX message queues | `posix_mq.rs`, `posix_mq/` |
 //! | System V message queues | `sysv_mq.rs`, `sysv_mq/` |
+//! | signals | `signal.rs`, `signal/` |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
@@ -15,6 +16,7 @@ pub mod open;
 mod packet;
 pub mod posix_mq;
 mod side;
+pub mod signal;
 pub mod stream;
 pub mod sysv_mq;
 pub mod wait;

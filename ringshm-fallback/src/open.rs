@@ -1,12 +1,12 @@
 //! Opening a side of a channel by its name.
 
 use crate::address::Address;
-use crate::{posix_mq, sysv_mq};
+use crate::{posix_mq, signal, sysv_mq};
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &["mq", "sysv"];
+pub const SCHEMES: &[&str] = &["mq", "sysv", "signal"];
 
 /// Opens the sending side of a channel.
 ///
@@ -17,6 +17,7 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
     match address.scheme() {
         "mq" => posix_mq::sender(address),
         "sysv" => sysv_mq::sender(address),
+        "signal" => signal::sender(address),
         _ => Err(unknown(address)),
     }
 }
@@ -30,6 +31,7 @@ pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
     match address.scheme() {
         "mq" => posix_mq::receiver(address),
         "sysv" => sysv_mq::receiver(address),
+        "signal" => signal::receiver(address),
         _ => Err(unknown(address)),
     }
 }
