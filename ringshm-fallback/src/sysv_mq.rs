@@ -60,7 +60,7 @@ enum Place {
 /// use ringshm_core::{Deadline, Receiver as _, Sender as _};
 /// use ringshm_fallback::sysv_mq::SysvMq;
 ///
-/// let key = 0x5000_0000 + std::process::id() as i32;
+/// let key = 0x5200_0000 | std::process::id() as i32;
 /// let mut receiver = SysvMq::new(key).receiver()?;
 /// let mut sender = SysvMq::new(key).sender()?;
 /// sender.send_with_type(b"a trade", 2)?;

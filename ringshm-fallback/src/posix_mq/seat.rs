@@ -7,6 +7,7 @@
 //! |---|---|
 //! | sticky, `1000` | ringshm made it, and removes it |
 //! | `100` | a sender was there |
+//! | `4000` | a receiver was there |
 //! | `010` | the last sender has closed the stream |
 //! | `001` | the last receiver has closed the stream |
 //!
@@ -29,6 +30,7 @@ const RECEIVERS: u64 = 2;
 
 const OURS: u32 = 0o1000;
 const SENDER_CAME: u32 = 0o100;
+const RECEIVER_CAME: u32 = 0o4000;
 const SENDERS_CLOSED: u32 = 0o010;
 const RECEIVERS_CLOSED: u32 = 0o001;
 
@@ -59,6 +61,14 @@ fn byte(side: Side) -> u64 {
     match side {
         Side::Sender => SENDERS,
         Side::Receiver => RECEIVERS,
+    }
+}
+
+/// The mark of a side on which somebody was.
+fn came(side: Side) -> u32 {
+    match side {
+        Side::Sender => SENDER_CAME,
+        Side::Receiver => RECEIVER_CAME,
     }
 }
 
@@ -135,16 +145,22 @@ impl Seat {
             let (expected, found) = (Shape::wished(wanted.messages, wanted.bytes), queue.shape());
             return Err(OpenError::LayoutMismatch { expected: expected.to_string(), found: found.to_string() });
         }
+        // A stream that is over is followed by a new one. To the first sender of one whose receivers have all gone, they are as those that never came:
+        // it waits for others, who find the messages that there are.
+        let over = if is_leftover {
+            SENDER_CAME | RECEIVER_CAME | SENDERS_CLOSED | RECEIVERS_CLOSED
+        } else if is_deserted && side == Side::Sender {
+            SENDERS_CLOSED | RECEIVER_CAME | RECEIVERS_CLOSED
+        } else {
+            closed(side)
+        };
         let hold = if wanted.alone { Hold::Alone } else { Hold::Shared };
         let is_free = hold_byte(&queue, byte(side), hold);
         if !is_free.map_err(|source| OpenError::Os { step: LOCKING, source })? {
             return Err(OpenError::RoleTaken { role: side.name(), pid: 0, lanes: 1 });
         }
-        // A stream that is over is followed by a new one.
-        let over = if is_leftover { SENDER_CAME | SENDERS_CLOSED | RECEIVERS_CLOSED } else { closed(side) };
-        let came = if side == Side::Sender { SENDER_CAME } else { 0 };
-        change_mode(&queue, |mode| mode & !over | came);
-        let has_seen = side == Side::Receiver && is_ours_with(&queue, SENDER_CAME);
+        change_mode(&queue, |mode| mode & !over | came(side));
+        let has_seen = is_ours_with(&queue, came(side.other()));
         drop(gate);
         let (name, on_death) = (name.clone(), wanted.on_death);
         let pid = std::process::id();
@@ -178,7 +194,7 @@ impl Seat {
         if is_ours_with(&self.queue, closed(self.side.other())) {
             return Ok(true);
         }
-        self.has_seen |= self.side == Side::Receiver && is_ours_with(&self.queue, SENDER_CAME);
+        self.has_seen |= is_ours_with(&self.queue, came(self.side.other()));
         if self.has_seen && self.on_death == OnDeath::Disconnect {
             return Ok(true);
         }

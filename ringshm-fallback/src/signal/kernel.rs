@@ -8,9 +8,11 @@
     reason = "pthread_sigmask, signalfd and pidfd_send_signal with a value, which rustix does not offer"
 )]
 
+use ringshm_core::Deadline;
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// What comes with a signal that was sent by `sigqueue`, as it lies in `siginfo_t`.
 #[repr(C)]
@@ -75,7 +77,7 @@ pub(super) struct Mailbox {
 const AT_ONCE: usize = 32;
 
 impl Mailbox {
-    /// Blocks the signal in this thread, and makes the descriptor. The thread's mask before that is put back if nothing comes of it.
+    /// For a signal that the threads of this process block.
     pub(super) fn open(signal: i32) -> io::Result<Self> {
         let set = set_of(signal);
         let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
@@ -154,20 +156,39 @@ fn last() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
+/// The first two real-time signals of the kernel, which no program can block through the C library. That does so itself, and blocks all others with
+/// them, for as long as it makes a thread or a process: then it is to be looked again.
+const OF_THE_LIBRARY: u64 = 0b11 << 31;
+/// How long is looked again. That takes microseconds, if the process runs.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// How many threads of a process a signal would reach and end: they neither block it nor wait for it, and the process does not handle it. `None` if
 /// `/proc` does not say.
 pub(super) fn defenceless(process: u32, signal: i32) -> Option<usize> {
-    let bit = 1_u64 << (signal - 1);
-    let mut count = 0;
+    let patience = Deadline::after(PATIENCE);
+    loop {
+        let (count, is_passing) = look_at_threads(process, 1 << (signal - 1))?;
+        if count > 0 || !is_passing || patience.is_over() {
+            return Some(count);
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// The same at one moment, and whether some thread blocks the signal for this moment only.
+fn look_at_threads(process: u32, signal: u64) -> Option<(usize, bool)> {
+    let (mut count, mut is_passing) = (0, false);
     for thread in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
         let path = thread.ok()?.path();
         // A thread that ends meanwhile receives nothing.
         let Ok(status) = std::fs::read_to_string(path.join("status")) else { continue };
-        let has = |field: &str| {
-            let value = status.lines().find_map(|line| line.strip_prefix(field))?;
-            Some(u64::from_str_radix(value.trim(), 16).ok()? & bit != 0)
+        let mask = |field: &str| {
+            let digits = status.lines().find_map(|line| line.strip_prefix(field))?;
+            u64::from_str_radix(digits.trim(), 16).ok()
         };
-        if has("SigBlk:")? || has("SigCgt:")? {
+        let blocked = mask("SigBlk:")?;
+        is_passing |= blocked & OF_THE_LIBRARY == OF_THE_LIBRARY;
+        if (blocked | mask("SigCgt:")?) & signal != 0 {
             continue;
         }
         // While a thread waits for signals, they are not blocked.
@@ -176,5 +197,5 @@ pub(super) fn defenceless(process: u32, signal: i32) -> Option<usize> {
             count += 1;
         }
     }
-    Some(count)
+    Some((count, is_passing))
 }

@@ -20,14 +20,15 @@ const RECEIVER_ALONE: u16 = 4;
 const QUEUE: [u16; 3] = [5, 6, 7];
 /// One if ringshm made it.
 const OURS: u16 = 8;
-/// One if a sender was there.
+/// One if a sender, or a receiver, was there.
 const SENDER_CAME: u16 = 9;
+const RECEIVER_CAME: u16 = 15;
 /// One if the last sender, or the last receiver, has closed the stream.
 const SENDERS_CLOSED: u16 = 10;
 const RECEIVERS_CLOSED: u16 = 11;
 /// The queue that was removed last because its stream was over.
 const ENDED: [u16; 3] = [12, 13, 14];
-const LEN: usize = 15;
+const LEN: usize = 16;
 
 /// Bits of an id that a semaphore holds.
 const BITS: u32 = 15;
@@ -45,6 +46,13 @@ fn alone(side: Side) -> u16 {
     match side {
         Side::Sender => SENDER_ALONE,
         Side::Receiver => RECEIVER_ALONE,
+    }
+}
+
+fn came(side: Side) -> u16 {
+    match side {
+        Side::Sender => SENDER_CAME,
+        Side::Receiver => RECEIVER_CAME,
     }
 }
 
@@ -76,8 +84,8 @@ impl Snapshot {
         self.at(closed(side)) != 0
     }
 
-    pub(super) fn sender_came(&self) -> bool {
-        self.at(SENDER_CAME) != 0
+    pub(super) fn has_come(&self, side: Side) -> bool {
+        self.at(came(side)) != 0
     }
 
     pub(super) fn is_ours(&self) -> bool {
@@ -216,17 +224,19 @@ impl Gate<'_> {
     pub(super) fn begin(&self, queue: i32, is_ours: bool) -> Result<(), OpenError> {
         self.set_id(QUEUE, queue)?;
         self.set(OURS, is_ours.into())?;
-        self.forget()
+        self.forget(Side::Sender)?;
+        self.forget(Side::Receiver)
     }
 
-    /// What was, is over: a new stream begins.
-    pub(super) fn forget(&self) -> Result<(), OpenError> {
-        [SENDER_CAME, SENDERS_CLOSED, RECEIVERS_CLOSED].into_iter().try_for_each(|mark| self.set(mark, 0))
+    /// Who was on this side, is as if it had never come.
+    pub(super) fn forget(&self, side: Side) -> Result<(), OpenError> {
+        self.set(came(side), 0)?;
+        self.set(closed(side), 0)
     }
 
     pub(super) fn has_come(&self, side: Side) -> Result<(), OpenError> {
         self.set(closed(side), 0)?;
-        if side == Side::Sender { self.set(SENDER_CAME, 1) } else { Ok(()) }
+        self.set(came(side), 1)
     }
 
     pub(super) fn has_closed(&self, side: Side) -> Result<(), OpenError> {

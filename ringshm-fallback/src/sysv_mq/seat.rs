@@ -53,8 +53,12 @@ impl Seat {
             let census = Census::open(key, wanted.mode)?;
             let Some(gate) = census.enter()? else { continue };
             let joined = join(&gate, &census, key, side, wanted);
-            if joined.is_err() && census.look_inside().is_ok_and(|now| now.is_deserted() && !now.is_ours()) {
-                gate.remove();
+            if joined.is_err() {
+                let now = census.look_inside();
+                let is_needed = |ours: bool| ours && !matches!(Queue::find(key), Ok(None));
+                if now.is_ok_and(|now| now.is_deserted() && !is_needed(now.is_ours())) {
+                    gate.remove();
+                }
             }
             let Some((queue, capacity, has_seen)) = joined? else { continue };
             drop(gate);
@@ -106,7 +110,7 @@ impl Seat {
         if now.has_closed(self.side.other()) {
             return Ok(true);
         }
-        self.has_seen |= self.side == Side::Receiver && now.sender_came();
+        self.has_seen |= now.has_come(self.side.other());
         Ok(self.has_seen && self.on_death == OnDeath::Disconnect)
     }
 
@@ -172,8 +176,8 @@ impl Drop for Seat {
     }
 }
 
-/// Behind the gate. `None`: somebody without the gate was faster, or a leftover was removed here. Otherwise the queue, its capacity, and whether a
-/// sender was there.
+/// Behind the gate. `None`: somebody without the gate was faster, or a leftover was removed here. Otherwise the queue, its capacity, and whether
+/// somebody was on the other side.
 fn join(
     gate: &Gate<'_>,
     census: &Census,
@@ -241,14 +245,20 @@ fn enter(
         let (expected, found) = (format!("a queue of {asked} bytes"), format!("one of {capacity} bytes"));
         return Err(OpenError::LayoutMismatch { expected, found });
     }
-    // A stream that is over is followed by a new one.
-    if before.is_deserted() && state.messages == 0 {
-        gate.forget()?;
+    // A stream that is over is followed by a new one. To the first sender of one whose receivers have all gone, they are as those that never came:
+    // it waits for others, who find the messages that there are.
+    if before.is_deserted() {
+        if state.messages == 0 {
+            gate.forget(Side::Sender)?;
+        }
+        if state.messages == 0 || side == Side::Sender {
+            gate.forget(Side::Receiver)?;
+        }
     }
     if !gate.count_in(side, wanted.alone)? {
         return Err(OpenError::RoleTaken { role: side.name(), pid: 0, lanes: 1 });
     }
     gate.has_come(side)?;
-    let has_seen = side == Side::Receiver && census.look_inside()?.sender_came();
+    let has_seen = census.look_inside()?.has_come(side.other());
     Ok(Some((queue, capacity, has_seen)))
 }

@@ -2,7 +2,7 @@
 
 use crate::place::{KINDS, Kind, Place};
 use crate::support::{Folder, Process, until};
-use ringshm_core::error::TryRecvError;
+use ringshm_core::error::{SendError, TryRecvError};
 
 fn pair(place: &Place, folder: &Folder, options: &str) -> (Process, Process) {
     let (mut sender, mut receiver) = (Process::start(folder), Process::start(folder));
@@ -156,6 +156,44 @@ fn what_killed_processes_leave_empty_is_taken_over_and_removed_in_the_end() {
         until("the end is told", || receiver.try_recv(&mut message) == Err(TryRecvError::Disconnected));
         drop(receiver);
         assert!(place.is_clean(), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_a_killed_receiver_left_does_not_keep_the_next_sender_from_beginning_first() {
+    for kind in KINDS {
+        for close in [false, true] {
+            let (place, folder) = (Place::new(kind), Folder::new());
+            let (mut sender, mut receiver) = pair(&place, &folder, "");
+            assert_eq!(sender.ask("send 0 2"), "sent 2");
+            if close {
+                assert_eq!(receiver.ask("close"), "ok");
+            }
+            receiver.kill();
+            sender.kill();
+            let mut sender = Process::start(&folder);
+            assert_eq!(sender.ask(&format!("sender {}", place.name(""))), "open");
+            assert_eq!(sender.ask("send 2 4"), "sent 4", "{kind:?} {close}");
+            let mut receiver = Process::start(&folder);
+            assert_eq!(receiver.ask(&format!("receiver {}", place.name(""))), "open");
+            assert_eq!(receiver.ask("recv 0 4"), "received 4");
+            sender.finish();
+            receiver.finish();
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_came_and_died_unseen_is_missed() {
+    for kind in KINDS {
+        let (place, folder) = (Place::for_leftovers(kind), Folder::new());
+        let options = if kind == Kind::Posix { "messages=1" } else { "capacity=24" };
+        let mut sender = place.sender(options).unwrap();
+        sender.send(b"a").unwrap();
+        let mut receiver = Process::start(&folder);
+        assert_eq!(receiver.ask(&format!("receiver {}", place.name(""))), "open");
+        receiver.kill();
+        assert_eq!(sender.send(&[0; 8]), Err(SendError::Disconnected(())), "{kind:?}");
     }
 }
 

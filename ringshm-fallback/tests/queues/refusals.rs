@@ -59,6 +59,9 @@ fn the_limits_of_the_system_are_named() {
     let refused = refusal(&place, "max_message=1000000000");
     assert!(refused.contains("/proc/sys/kernel/msgmax allows"), "{refused}");
     assert!(place.is_clean());
+    let refused = refusal(&place, "capacity=100&max_message=200");
+    assert!(refused.contains("its own capacity allows 100"), "{refused}");
+    assert!(place.is_clean());
 }
 
 #[test]
