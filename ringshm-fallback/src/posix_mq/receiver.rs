@@ -2,7 +2,7 @@
 
 use super::PosixMq;
 use super::seat::Seat;
-use crate::backoff::Looks;
+use crate::backoff::{Looks, Offers};
 use crate::framing::Framing;
 use crate::packet::Unpacking;
 use crate::wait::{Wake, refused, until_ready};
@@ -24,6 +24,7 @@ pub struct PosixMqReceiver {
     framing: Framing,
     packet: Vec<u8>,
     priority: u32,
+    offers: Offers,
     capabilities: Capabilities,
 }
 
@@ -36,6 +37,7 @@ impl PosixMqReceiver {
             framing: builder.framing,
             packet: vec![0; bytes],
             priority: 0,
+            offers: Offers::default(),
             seat,
         }
     }
@@ -148,23 +150,20 @@ impl Receiver for PosixMqReceiver {
     }
 
     fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
-        let mut looks = Looks::default();
+        let mut made = 0;
         loop {
             match self.take(into).map_err(TryRecvError::into_lasting) {
-                Ok(len) => return Ok(len),
-                Err(Some(error)) => return Err(error),
-                Err(None) => {}
-            }
-            let over = deadline.is_over();
-            if over || self.sleep(deadline.at_most(looks.next()))? == Wake::TimedOut {
-                match self.look(into).map_err(TryRecvError::into_lasting) {
-                    Ok(len) => return Ok(len),
-                    Err(Some(error)) => return Err(error),
-                    Err(None) if over => return Err(RecvTimeoutError::Timeout),
-                    Err(None) => {}
+                Ok(len) => {
+                    self.offers.helped(made);
+                    return Ok(len);
                 }
+                Err(Some(error)) => return Err(error),
+                Err(None) if !deadline.is_over() && self.offers.make(&mut made) => {}
+                Err(None) => break,
             }
         }
+        self.offers.were_in_vain();
+        self.sleep_and_take(into, deadline)
     }
 
     fn position(&self) -> Option<u64> {
@@ -173,6 +172,22 @@ impl Receiver for PosixMqReceiver {
 }
 
 impl PosixMqReceiver {
+    #[cold]
+    fn sleep_and_take(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        let mut looks = Looks::default();
+        loop {
+            let over = deadline.is_over();
+            let wake = if over { Wake::TimedOut } else { self.sleep(deadline.at_most(looks.next()))? };
+            let result = if wake == Wake::TimedOut { self.look(into) } else { self.take(into) };
+            match result.map_err(TryRecvError::into_lasting) {
+                Ok(len) => return Ok(len),
+                Err(Some(error)) => return Err(error),
+                Err(None) if over => return Err(RecvTimeoutError::Timeout),
+                Err(None) => {}
+            }
+        }
+    }
+
     fn sleep(&self, until: Deadline) -> Result<Wake, RecvTimeoutError> {
         until_ready(self.seat.queue(), Interest::Readable, until).map_err(RecvTimeoutError::Fault)
     }

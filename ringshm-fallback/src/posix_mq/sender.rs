@@ -3,7 +3,7 @@
 use super::PosixMq;
 use super::queue::HIGHEST_PRIORITY;
 use super::seat::Seat;
-use crate::backoff::Looks;
+use crate::backoff::{Looks, Offers};
 use crate::packet::Packing;
 use crate::wait::{Wake, refused, until_ready};
 use ringshm_core::error::{SendError, SendTimeoutError, TrySendError};
@@ -23,6 +23,7 @@ pub struct PosixMqSender {
     packing: Packing,
     priority: u32,
     numbered: bool,
+    offers: Offers,
     capabilities: Capabilities,
 }
 
@@ -30,7 +31,8 @@ impl PosixMqSender {
     pub(super) fn new(seat: Seat, builder: &PosixMq) -> Self {
         let capabilities = builder.capabilities(seat.queue().shape().bytes);
         let packing = Packing::new(builder.framing, builder.numbered);
-        Self { seat, packing, priority: builder.priority, numbered: builder.numbered, capabilities }
+        let (priority, numbered, offers) = (builder.priority, builder.numbered, Offers::default());
+        Self { seat, packing, priority, numbered, offers, capabilities }
     }
 
     /// As [`send`](Sender::send), with this priority instead of the handle's.
@@ -111,13 +113,26 @@ impl PosixMqSender {
     }
 
     fn put_by(&mut self, message: &[u8], priority: u32, deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
-        let mut looks = Looks::default();
+        let mut made = 0;
         loop {
             match self.put(message, priority).map_err(TrySendError::into_lasting) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.offers.helped(made);
+                    return Ok(());
+                }
                 Err(Some(error)) => return Err(error),
-                Err(None) => {}
+                Err(None) if !deadline.is_over() && self.offers.make(&mut made) => {}
+                Err(None) => break,
             }
+        }
+        self.offers.were_in_vain();
+        self.sleep_and_put(message, priority, deadline)
+    }
+
+    #[cold]
+    fn sleep_and_put(&mut self, message: &[u8], priority: u32, deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
+        let mut looks = Looks::default();
+        loop {
             let over = deadline.is_over();
             let slept = if over { Ok(Wake::TimedOut) } else { self.sleep(deadline.at_most(looks.next())) };
             if slept.map_err(|fault| SendTimeoutError::Fault((), fault))? == Wake::TimedOut {
@@ -125,8 +140,11 @@ impl PosixMqSender {
                     return Err(error);
                 }
             }
-            if over {
-                return Err(SendTimeoutError::Timeout(()));
+            match self.put(message, priority).map_err(TrySendError::into_lasting) {
+                Ok(()) => return Ok(()),
+                Err(Some(error)) => return Err(error),
+                Err(None) if over => return Err(SendTimeoutError::Timeout(())),
+                Err(None) => {}
             }
         }
     }
