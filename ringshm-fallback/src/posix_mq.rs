@@ -1,7 +1,7 @@
 //! POSIX message queues: `mq:///name`.
 //!
 //! The kernel keeps whole messages, in the order of their priorities, and keeps them when nobody is there. On Linux a queue is a descriptor, so a
-//! queue can be waited for together with anything else ([`AsFd`], a wait set, an event loop); [`notify`](PosixMqReceiver::notify) is for programs that
+//! queue can be waited for together with anything else ([`AsFd`](std::os::fd::AsFd), a wait set, an event loop); [`notify`](PosixMqReceiver::notify) is for programs that
 //! want a signal instead. Calls without waiting and `poll` are all that is used: the waiting calls of POSIX count their time on a clock that is
 //! set, and those here on one that is not. A side that has to wait first offers its core to others, up to 64 times while the peer streams
 //! and once where messages are rare, and then sleeps.
