@@ -5,16 +5,30 @@
 //! | datagrams over Unix sockets: `unix:///run/x.sock?type=dgram`, `unix:@name?type=dgram` | `unix/dgram.rs` |
 //! | datagrams over UDP, to one host or a group: `udp://host:port` | `udp.rs` |
 //! | no channel: a ring's descriptor is handed to a process that has no name for it | `handover.rs` |
+//! | POSIX message queues | `posix_mq.rs`, `posix_mq/` |
+//! | System V message queues | `sysv_mq.rs`, `sysv_mq/` |
+//! | signals | `signal.rs`, `signal/` |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
 
 pub mod address;
+mod backoff;
 pub mod framing;
 pub mod handover;
 pub mod open;
+mod packet;
 mod packets;
+pub mod posix_mq;
+mod side;
+pub mod signal;
 pub mod stream;
+pub mod sysv_mq;
 pub mod udp;
 pub mod unix;
 pub mod wait;
+
+/// What a file below `/proc/sys` says, if it is a number.
+pub(crate) fn limit(path: &str) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}

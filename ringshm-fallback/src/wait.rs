@@ -3,7 +3,7 @@
 use ringshm_core::{Deadline, Fault, Interest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// What became of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +24,35 @@ pub(crate) fn refused(step: &'static str) -> impl Fn(Errno) -> Fault {
 /// # Errors
 /// [`Fault::Os`] if the kernel has no memory for it.
 pub fn until_ready(fd: impl AsFd, interest: Interest, deadline: Deadline) -> Result<Wake, Fault> {
+    until_either_ready(&fd, interest, None, deadline)
+}
+
+/// As [`until_ready`], or until a process ends, of which `process` is a descriptor.
+///
+/// # Errors
+/// As [`until_ready`].
+pub(crate) fn until_either_ready(
+    fd: &impl AsFd,
+    interest: Interest,
+    process: Option<&OwnedFd>,
+    deadline: Deadline,
+) -> Result<Wake, Fault> {
     let flags = match interest {
         Interest::Readable => PollFlags::IN,
         Interest::Writable => PollFlags::OUT,
         Interest::Either => PollFlags::IN | PollFlags::OUT,
     };
+    let watched = if process.is_some() { 2 } else { 1 };
     loop {
         let left = deadline.remaining().map(|left| Timespec {
             tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
-        match poll(&mut [PollFd::new(&fd, flags)], left.as_ref()) {
+        let both = &mut [
+            PollFd::new(fd, flags),
+            PollFd::from_borrowed_fd(process.map_or(fd.as_fd(), AsFd::as_fd), PollFlags::IN),
+        ];
+        match poll(&mut both[..watched], left.as_ref()) {
             Ok(0) => return Ok(Wake::TimedOut),
             Ok(_) => return Ok(Wake::Ready),
             Err(Errno::INTR) => {}

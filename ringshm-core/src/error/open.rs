@@ -31,6 +31,15 @@ pub enum OpenError {
         /// Bytes that are free.
         free: u64,
     },
+    /// A limit of the system, on objects of the kernel's other than shared memory, leaves no room.
+    Limit {
+        /// What was needed, as the beginning of a sentence.
+        needed: String,
+        /// The limit: a file below `/proc/sys`, or a resource limit and the command that shows it.
+        limit: &'static str,
+        /// What it allows, if that can be read.
+        allows: Option<u64>,
+    },
     /// The object belongs to somebody else, or its rights forbid opening it.
     Permission {
         /// The object.
@@ -109,6 +118,11 @@ impl fmt::Display for OpenError {
                 f,
                 "the ring needs {needed} bytes of shared memory and {free} are free: ask for a smaller capacity, remove rings that nobody uses, or enlarge the file system (mount -o remount,size=... /dev/shm; docker run --shm-size=...)"
             ),
+            Self::Limit { needed, limit, allows } => {
+                let allows = allows.map_or_else(|| "no more".to_owned(), |allows| allows.to_string());
+                write!(f, "{needed}, and {limit} allows {allows}")?;
+                f.write_str(": ask for less, remove what nobody uses, or raise the limit")
+            }
             Self::Permission { path, reason } => write!(
                 f,
                 "{} may not be opened: {reason}; run both sides as the same user, or choose another name",
@@ -121,7 +135,7 @@ impl fmt::Display for OpenError {
                 )
             }
             Self::RoleTaken { role, pid: 0, .. } => {
-                write!(f, "there already is a live {role}: stop it first, or choose another name")
+                write!(f, "the channel already has a live {role}: stop it first, or choose another name")
             }
             Self::RoleTaken { role, pid, .. } => {
                 write!(f, "the ring already has a live {role}, process {pid}: stop it first, or choose another name")

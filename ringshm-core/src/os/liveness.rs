@@ -17,7 +17,7 @@ use super::segment::Segment;
 use crate::error::OpenError;
 use crate::layout::Lane;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// The byte that is locked while a participant joins, or the segment is retired.
@@ -44,14 +44,12 @@ impl FileLocks {
     }
 
     pub(crate) fn unlock(&self, lane: usize) {
-        // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
-        let _ = control(&self.file, libc::F_OFD_SETLK, libc::F_UNLCK, self.byte(lane));
+        release_byte(&self.file, self.byte(lane));
     }
 
     /// Whether another open file description holds the lock. If the kernel cannot say, it is held.
     pub(crate) fn is_held(&self, lane: usize) -> bool {
-        control(&self.file, libc::F_OFD_GETLK, libc::F_WRLCK, self.byte(lane))
-            .map_or(true, |lock| i32::from(lock.l_type) != libc::F_UNLCK)
+        is_byte_held(&self.file, self.byte(lane))
     }
 }
 
@@ -68,20 +66,54 @@ impl<'a> Gate<'a> {
 
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
-        let _ = control(self.0, libc::F_OFD_SETLK, libc::F_UNLCK, GATE);
+        release_byte(self.0, GATE);
     }
+}
+
+/// How an open file holds one of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Together with any others that share it. The file must be open for reading.
+    Shared,
+    /// Alone. The file must be open for writing.
+    Alone,
+}
+
+/// Takes a byte of an object of the kernel's that is no ring, such as a FIFO or a message queue, for this open file: in place of the lane locks
+/// of a ring, and with all that is said of them above. `false`: another open file has it, and does not share it so.
+///
+/// # Errors
+/// Those of `fcntl`: the object has no locks, or is not open for what [`Hold`] asks.
+pub fn hold_byte(file: impl AsFd, byte: u64, hold: Hold) -> io::Result<bool> {
+    let kind = match hold {
+        Hold::Shared => libc::F_RDLCK,
+        Hold::Alone => libc::F_WRLCK,
+    };
+    match control(file, libc::F_OFD_SETLK, kind, byte) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets a byte go that [`hold_byte`] took.
+pub fn release_byte(file: impl AsFd, byte: u64) {
+    // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
+    let _ = control(file, libc::F_OFD_SETLK, libc::F_UNLCK, byte);
+}
+
+/// Whether another open file holds the byte, shared or alone. If the kernel cannot say, it does.
+pub fn is_byte_held(file: impl AsFd, byte: u64) -> bool {
+    control(file, libc::F_OFD_GETLK, libc::F_WRLCK, byte).map_or(true, |lock| i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
 fn try_lock(file: &OwnedFd, byte: u64) -> Result<bool, OpenError> {
-    match control(file, libc::F_OFD_SETLK, libc::F_WRLCK, byte) {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        Err(source) => Err(OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source }),
-    }
+    hold_byte(file, byte, Hold::Alone)
+        .map_err(|source| OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source })
 }
 
-fn control(file: &OwnedFd, command: libc::c_int, kind: libc::c_int, byte: u64) -> io::Result<libc::flock> {
-    let file: BorrowedFd<'_> = std::os::fd::AsFd::as_fd(file);
+fn control(file: impl AsFd, command: libc::c_int, kind: libc::c_int, byte: u64) -> io::Result<libc::flock> {
+    let file: BorrowedFd<'_> = file.as_fd();
     let mut lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

@@ -16,6 +16,7 @@ pub(crate) mod segment;
 pub(crate) use directory::memory_free;
 pub use directory::{Directory, Name};
 pub use huge::SmallPages;
+pub use liveness::{Hold, hold_byte, is_byte_held, release_byte};
 pub use memfd::{IntoMemfd, SoleMemfd};
 pub use pages::{Pages, Resident};
 

@@ -1,15 +1,27 @@
-//! What the benches of all mechanisms share: two ways to do the same, turn by turn, and their ratio.
+//! What the measurements share: a way beside the bare calls that it is made of, by turns, on two cores.
 
-#![allow(dead_code, reason = "every bench uses its part")]
+#![allow(dead_code, reason = "every measurement uses its part")]
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::time::Instant;
 
-/// Rounds of each way; odd, so that there is a median.
-const ROUNDS: usize = 15;
+/// Rounds of each, by turns.
+const ROUNDS: usize = 9;
 
-/// Does the `wrapped` and the `bare` form of the same by turns, for each size, and prints the median of each, in messages a second, and of the
-/// ratios of their times within a round: above 1, what is wrapped takes longer.
+/// Keeps the calling thread on a core.
+pub(crate) fn pin(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).expect("the machine has two cores");
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// Prints, for each size of a message in bytes, the time that a message takes, beside that of the bare calls: the ratio first, with its spread. Both
+/// are given the size and return messages per second.
 pub(crate) fn compare(
     name: &str,
     sizes: &[usize],
@@ -17,19 +29,24 @@ pub(crate) fn compare(
     bare: &mut dyn FnMut(usize) -> f64,
 ) {
     for &size in sizes {
-        // The first of each warms up.
-        let _ = (wrapped(size), bare(size));
-        let rounds: Vec<_> = (0..ROUNDS).map(|_| (wrapped(size), bare(size))).collect();
-        let ratio = median(rounds.iter().map(|(wrapped, bare)| bare / wrapped));
-        let (wrapped, bare) = (median(rounds.iter().map(|round| round.0)), median(rounds.iter().map(|round| round.1)));
-        println!("{ratio:.3}  {name}, {size} B: {:.0} k/s, bare {:.0} k/s", wrapped / 1e3, bare / 1e3);
+        let (mut ratios, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+        // The first round warms up.
+        for round in 0..=ROUNDS {
+            let (wrapped, bare) = (wrapped(size), bare(size));
+            if round > 0 {
+                ratios.push(bare / wrapped);
+                ours.push(1e9 / wrapped);
+                theirs.push(1e9 / bare);
+            }
+        }
+        let ratio = median(&mut ratios);
+        let (least, most) = (ratios[0], ratios[ROUNDS - 1]);
+        println!(
+            "{ratio:5.2} ({least:.2} to {most:.2})  {name}, {size} B: {:.0} ns a message, bare {:.0} ns",
+            median(&mut ours),
+            median(&mut theirs)
+        );
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Messages a second: `count` of them, sent or exchanged by `run`.
@@ -37,13 +54,6 @@ pub(crate) fn rate(count: usize, run: impl FnOnce()) -> f64 {
     let start = Instant::now();
     run();
     count as f64 / start.elapsed().as_secs_f64()
-}
-
-/// Keeps this thread on one core. Where there is no such core, it goes where it likes.
-pub(crate) fn pin(core: usize) {
-    let mut set = CpuSet::new();
-    set.set(core);
-    let _ = sched_setaffinity(None, &set);
 }
 
 /// Runs `far` on core 1 and `near` on core 0, to the end of both.

@@ -37,6 +37,8 @@ conforms! {
     mpmc_ring: "shm://{id}?ring=mpmc&capacity=16&max_message=300";
     broadcast_ring: "shm://{id}?ring=broadcast&capacity=4096";
     auto_by_ring: "auto://{id}?capacity=4096&sockets={dir}&without=handover,unix";
+    posix_mq: "mq:///{id}?messages=8";
+    sysv_mq: "sysv://{dir}?capacity=4096";
     lossy_reader: "shm://{id}?ring=broadcast&capacity=4096&lossy";
     unix_datagrams: "unix:{dir}/s?type=dgram";
 }
