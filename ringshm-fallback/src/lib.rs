@@ -8,6 +8,9 @@
 
 pub mod address;
 pub mod framing;
+mod inlet;
+mod link;
 pub mod open;
+mod outlet;
 pub mod stream;
 pub mod wait;
