@@ -248,5 +248,38 @@ impl Inlet {
     }
 }
 
+/// A [`Receiver`](ringshm_core::Receiver) that is an `inlet` and what it reads from.
+macro_rules! receives_through_inlet {
+    ($handle:ty, $source:ident) => {
+        impl ringshm_core::Receiver for $handle {
+            fn try_recv(&mut self, into: &mut Vec<u8>) -> Result<usize, ringshm_core::error::TryRecvError> {
+                Ok(self.inlet.recv(into, crate::link::Patience::None, &mut self.$source)?)
+            }
+
+            fn recv_by(
+                &mut self,
+                into: &mut Vec<u8>,
+                deadline: ringshm_core::Deadline,
+            ) -> Result<usize, ringshm_core::error::RecvTimeoutError> {
+                Ok(self.inlet.recv(into, crate::link::Patience::Until(deadline), &mut self.$source)?)
+            }
+
+            fn recv_batch_by(
+                &mut self,
+                batch: &mut ringshm_core::Batch,
+                most: usize,
+                deadline: ringshm_core::Deadline,
+            ) -> Result<usize, ringshm_core::error::RecvTimeoutError> {
+                self.inlet.recv_batch(batch, most, crate::link::Patience::Until(deadline), &mut self.$source)
+            }
+
+            fn position(&self) -> Option<u64> {
+                self.inlet.position()
+            }
+        }
+    };
+}
+pub(crate) use receives_through_inlet;
+
 #[cfg(test)]
 mod tests;

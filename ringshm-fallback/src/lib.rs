@@ -2,6 +2,7 @@
 //!
 //! | mechanism | file |
 //! |---|---|
+//! | pipes, anonymous or inherited; packets | [`pipe`] |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
@@ -12,5 +13,7 @@ mod inlet;
 mod link;
 pub mod open;
 mod outlet;
+pub mod pipe;
+mod sigpipe;
 pub mod stream;
 pub mod wait;

@@ -1,11 +1,12 @@
 //! Opening a side of a channel by its name.
 
 use crate::address::Address;
+use crate::pipe;
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &[];
+pub const SCHEMES: &[&str] = &["pipe"];
 
 /// Opens the sending side of a channel.
 ///
@@ -13,8 +14,8 @@ pub const SCHEMES: &[&str] = &[];
 /// [`OpenError`].
 pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
     let address = &mut address;
-    #[allow(clippy::match_single_binding)]
     match address.scheme() {
+        "pipe" => Ok(Box::new(pipe::sender(address)?)),
         _ => Err(unknown(address)),
     }
 }
@@ -25,8 +26,8 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
 /// [`OpenError`].
 pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
     let address = &mut address;
-    #[allow(clippy::match_single_binding)]
     match address.scheme() {
+        "pipe" => Ok(Box::new(pipe::receiver(address)?)),
         _ => Err(unknown(address)),
     }
 }

@@ -229,3 +229,27 @@ impl Outlet {
         self.ends.len() >= 2
     }
 }
+
+/// A [`Sender`](ringshm_core::Sender) that is an `outlet` and what it writes into.
+macro_rules! sends_through_outlet {
+    ($handle:ty, $sink:ident) => {
+        impl ringshm_core::Sender for $handle {
+            fn try_send(&mut self, message: &[u8]) -> Result<(), ringshm_core::error::TrySendError<()>> {
+                Ok(self.outlet.send(message, crate::link::Patience::None, &mut self.$sink)?)
+            }
+
+            fn send_by(
+                &mut self,
+                message: &[u8],
+                deadline: ringshm_core::Deadline,
+            ) -> Result<(), ringshm_core::error::SendTimeoutError<()>> {
+                Ok(self.outlet.send(message, crate::link::Patience::Until(deadline), &mut self.$sink)?)
+            }
+
+            fn send_slice(&mut self, messages: &[&[u8]]) -> Result<(), ringshm_core::error::SendSliceError> {
+                self.outlet.send_slice(messages, &mut self.$sink)
+            }
+        }
+    };
+}
+pub(crate) use sends_through_outlet;

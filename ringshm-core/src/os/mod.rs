@@ -5,7 +5,7 @@ mod directory;
 pub(crate) mod fork;
 mod huge;
 pub(crate) mod leftover;
-pub(crate) mod liveness;
+pub mod liveness;
 mod mapping;
 mod numa;
 mod pages;
