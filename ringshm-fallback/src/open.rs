@@ -1,12 +1,12 @@
 //! Opening a side of a channel by its name.
 
 use crate::address::Address;
-use crate::pipe;
+use crate::{fifo, pipe};
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &["pipe"];
+pub const SCHEMES: &[&str] = &["pipe", "fifo"];
 
 /// Opens the sending side of a channel.
 ///
@@ -15,6 +15,7 @@ pub const SCHEMES: &[&str] = &["pipe"];
 pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
     let address = &mut address;
     match address.scheme() {
+        "fifo" => Ok(Box::new(fifo::sender(address)?)),
         "pipe" => Ok(Box::new(pipe::sender(address)?)),
         _ => Err(unknown(address)),
     }
@@ -27,6 +28,7 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
 pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
     let address = &mut address;
     match address.scheme() {
+        "fifo" => Ok(Box::new(fifo::receiver(address)?)),
         "pipe" => Ok(Box::new(pipe::receiver(address)?)),
         _ => Err(unknown(address)),
     }

@@ -61,11 +61,8 @@ impl Outlet {
         Self { form, number: 0, staged: Vec::new(), ends: Vec::new() }
     }
 
-    pub(crate) fn form(&self) -> &Form {
-        &self.form
-    }
-
     /// Whether a part of a message waits for room.
+    #[cfg(test)]
     pub(crate) fn has_rest(&self) -> bool {
         !self.staged.is_empty()
     }

@@ -227,10 +227,9 @@ impl Pipe {
     ///
     /// # Errors
     /// As of [`pair`](Self::pair); [`OpenError::Os`] if the program cannot be started.
-    pub fn send_to_child(self, command: Command) -> Result<(Child, PipeSender), OpenError> {
-        let (reading, writing) = self.make()?;
-        let child = place::spawn(command, reading, &self.name_of())?;
-        Ok((child, self.sending(writing)?))
+    pub fn send_to_child(self, mut command: Command) -> Result<(Child, PipeSender), OpenError> {
+        let sender = self.give_receiver(&mut command)?;
+        Ok((place::spawn(&mut command)?, sender))
     }
 
     /// Starts a program that has the sending end of a new pipe, and takes the receiving end: as [`send_to_child`](Self::send_to_child), the
@@ -238,14 +237,36 @@ impl Pipe {
     ///
     /// # Errors
     /// As of [`send_to_child`](Self::send_to_child).
-    pub fn receive_from_child(self, command: Command) -> Result<(Child, PipeReceiver), OpenError> {
+    pub fn receive_from_child(self, mut command: Command) -> Result<(Child, PipeReceiver), OpenError> {
+        let receiver = self.give_sender(&mut command)?;
+        Ok((place::spawn(&mut command)?, receiver))
+    }
+
+    /// Makes a pipe whose receiving end the programs have that `command` will start, and takes the sending end: as
+    /// [`send_to_child`](Self::send_to_child), for who starts programs in some way of its own. The command has the end, too: as long as it is not dropped,
+    /// this sender does not find out that the program is gone.
+    ///
+    /// # Errors
+    /// As of [`pair`](Self::pair).
+    pub fn give_receiver(self, command: &mut Command) -> Result<PipeSender, OpenError> {
         let (reading, writing) = self.make()?;
-        let child = place::spawn(command, writing, &self.name_of())?;
-        Ok((child, self.receiving(reading)?))
+        place::give(command, reading, &self.options())?;
+        self.sending(writing)
+    }
+
+    /// Makes a pipe whose sending end the programs have that `command` will start, and takes the receiving end: as
+    /// [`give_receiver`](Self::give_receiver), the other way round.
+    ///
+    /// # Errors
+    /// As of [`pair`](Self::pair).
+    pub fn give_sender(self, command: &mut Command) -> Result<PipeReceiver, OpenError> {
+        let (reading, writing) = self.make()?;
+        place::give(command, writing, &self.options())?;
+        self.receiving(reading)
     }
 
     /// The options of a name, for the other side.
-    fn name_of(&self) -> String {
+    fn options(&self) -> String {
         let framing = match self.framing {
             Framing::Frames => "frames".to_owned(),
             Framing::Lines => "lines".to_owned(),

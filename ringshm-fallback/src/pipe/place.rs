@@ -124,18 +124,17 @@ pub(super) fn check(descriptor: &OwnedFd, role: Role, packets: bool) -> Result<(
     Ok(())
 }
 
-/// Starts a child that has `end` and is told so, and closes it here.
-pub(super) fn spawn(mut command: Command, end: OwnedFd, options: &str) -> Result<Child, OpenError> {
+/// Has the programs that `command` will start inherit `end`, and tells them so.
+pub(super) fn give(command: &mut Command, end: OwnedFd, options: &str) -> Result<(), OpenError> {
     // A child's first three descriptors are set up before the others are left open.
     let end = if end.as_raw_fd() > 2 { end } else { duplicate(end.as_raw_fd())? };
-    let number = end.as_raw_fd();
-    command.env(VARIABLE, format!("pipe:fd={number}?{options}"));
-    let leave_open = move || {
-        // SAFETY: `end` is open in the parent until the child runs its program, and the child has a copy.
-        let end = unsafe { BorrowedFd::borrow_raw(number) };
-        Ok(fcntl_setfd(end, FdFlags::empty())?)
-    };
-    // SAFETY: the closure makes one system call and touches nothing else. The command is spawned once, and dropped before `end` is closed.
+    command.env(VARIABLE, format!("pipe:fd={}?{options}", end.as_raw_fd()));
+    let leave_open = move || Ok(fcntl_setfd(&end, FdFlags::empty())?);
+    // SAFETY: between fork and exec, the closure makes one system call and touches nothing else.
     unsafe { command.pre_exec(leave_open) };
+    Ok(())
+}
+
+pub(super) fn spawn(command: &mut Command) -> Result<Child, OpenError> {
     command.spawn().map_err(|source| OpenError::Os { step: "starting a program", source })
 }
