@@ -18,6 +18,9 @@ const TOO_LONG: Rejection =
     Rejection::new("a message longer than this side takes: open both sides with the same max_message");
 const MANY: Rejection = Rejection::new("a packet that is not exactly one frame");
 
+/// Bytes that are asked for at once, unless a message has more.
+const AHEAD: usize = 16 << 10;
+
 /// What is being thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Discard {
@@ -39,9 +42,10 @@ struct Found {
 
 /// Why there is none.
 enum Step {
-    /// More must be read; the first `searched` bytes of what there is need not be looked at again.
+    /// More must be read, `len` bytes at least for a message; the first `searched` bytes of what there is need not be looked at again.
     More {
         searched: usize,
+        len: usize,
     },
     /// The stream has ended.
     End,
@@ -131,14 +135,17 @@ impl Inlet {
     fn receive(&mut self, patience: Patience, source: &mut impl Source) -> Result<Found, Unreceived> {
         let mut has_read = false;
         loop {
-            let searched = match self.step() {
+            let (searched, len) = match self.step() {
                 Ok(found) => return Ok(found),
                 Err(Step::Stopped(unreceived)) => return Err(unreceived),
                 Err(Step::End) if has_read => return Err(Halt::Disconnected.into()),
-                Err(Step::End) => 0,
-                Err(Step::More { searched }) => searched,
+                Err(Step::End) => (0, 0),
+                Err(Step::More { searched, len }) => (searched, len),
             };
-            self.stream.fill(searched, |room| source.read(room, patience))?;
+            self.stream.fill(searched, |room| {
+                let most = AHEAD.max(len).min(room.len());
+                source.read(&mut room[..most], patience)
+            })?;
             has_read = true;
         }
     }
@@ -146,7 +153,7 @@ impl Inlet {
     /// Looks at what was read.
     fn step(&mut self) -> Result<Found, Step> {
         if !self.has_discarded() {
-            return Err(Step::More { searched: 0 });
+            return Err(Step::More { searched: 0, len: 0 });
         }
         match self.stream.look(0) {
             Cut::Record { payload, span, number } => {
@@ -174,7 +181,7 @@ impl Inlet {
                 let seal = if is_sealed(self.framing, len, self.whole_up_to) { HEADER } else { 0 };
                 self.reject(TOO_LONG, Discard::Bytes(self.framing.prefix() + len + seal))
             }
-            Cut::Part { searched, .. } => Err(Step::More { searched }),
+            Cut::Part { searched, len } => Err(Step::More { searched, len }),
             Cut::Truncated { .. } => self.reject(HALF, Discard::Bytes(self.stream.len())),
             Cut::Malformed if self.packets => self.reject(GARBAGE, Discard::Bytes(self.stream.len())),
             Cut::Malformed => self.reject(GARBAGE, Discard::Garbage),
@@ -190,7 +197,7 @@ impl Inlet {
         let stream = self.stream.bytes();
         match (stream.first_chunk(), stream[span..].first_chunk::<HEADER>()) {
             (Some(header), Some(found)) if *found == seal(*header) => Ok(HEADER),
-            (_, None) if !self.stream.is_at_end() => Err(Step::More { searched: 0 }),
+            (_, None) if !self.stream.is_at_end() => Err(Step::More { searched: 0, len: 0 }),
             // Somebody else's frames may lie in what was taken for payload.
             _ => {
                 self.stream.take(HEADER);

@@ -11,7 +11,7 @@
 mod ends;
 mod place;
 
-pub(crate) use ends::{Means, ReadEnd, WHOLE, WriteEnd};
+pub(crate) use ends::{Means, ReadEnd, Restraint, WHOLE, WriteEnd};
 
 use crate::address::Address;
 use crate::framing::Framing;

@@ -11,7 +11,7 @@
 
 use super::file::{has_receiver, reopened};
 use crate::link::{Halt, Patience, Sink, Source, halted};
-use crate::pipe::Means;
+use crate::pipe::{Means, Restraint};
 use crate::wait::{Wake, until_ready};
 use core::time::Duration;
 use ringshm_core::{Deadline, Interest};
@@ -58,13 +58,14 @@ pub(super) struct ReadEnd {
     pub(super) fd: OwnedFd,
     /// The same, but sleeps: for a wait without a deadline, in one system call. Not there without `/proc`.
     sleeping: Option<OwnedFd>,
+    restraint: Restraint,
 }
 
 impl ReadEnd {
     pub(super) fn new(fd: OwnedFd) -> Self {
         let sleeping = reopened(&fd, OFlags::RDONLY | OFlags::NONBLOCK).ok();
         let sleeping = sleeping.filter(|fd| fcntl_setfl(fd, OFlags::empty()).is_ok());
-        Self { fd, sleeping }
+        Self { fd, sleeping, restraint: Restraint::default() }
     }
 
     /// Whether the last writer has left, and not only none come. Asked when nothing was there.
@@ -78,6 +79,12 @@ impl ReadEnd {
 
 impl Source for ReadEnd {
     fn read(&mut self, into: &mut [u8], patience: Patience) -> Result<usize, Halt> {
+        if patience != Patience::None {
+            // What else it says is said again.
+            if let Some(Ok(count @ 1..)) = self.restraint.look(|| read(&self.fd, &mut *into)) {
+                return Ok(count);
+            }
+        }
         loop {
             let fd = match &self.sleeping {
                 Some(sleeping) if patience == Patience::ENDLESS => sleeping,

@@ -9,6 +9,7 @@ use crate::sigpipe::{self, NOSIGNAL};
 use crate::wait::{Wake, until_ready};
 use core::time::Duration;
 use ringshm_core::{Deadline, Interest};
+use ringshm_sync::time::Stopwatch;
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2, read, writev};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,17 +31,57 @@ fn ask(fd: impl AsFd, interest: Interest) -> Result<(), Errno> {
     }
 }
 
+/// How a receiver that may sleep asks a stream that has little for it.
+///
+/// One that is faster than its sender and asks at once gets one message at a time: both fight for the pipe's lock, and a message takes longer than if it
+/// gave the sender a moment. And who looks again before it falls asleep need not be woken, which takes longer than all that. Measured between
+/// two cores, 64 bytes a message: streams 1.5 times as long without the pause, round trips 4 times as long without looking again.
+#[derive(Debug, Default)]
+pub(crate) struct Restraint {
+    /// Bytes of the last reading.
+    last: usize,
+}
+
+impl Restraint {
+    /// With less than this at a time, the sender is given a moment.
+    const LITTLE: usize = 1024;
+    const MOMENT: Duration = Duration::from_micros(2);
+    /// How often it looks before it sleeps.
+    const LOOKS: usize = 4;
+
+    /// Calls `attempt`, which never sleeps, a few times. Nothing: it may sleep now.
+    pub(crate) fn look(&mut self, mut attempt: impl FnMut() -> Result<usize, Errno>) -> Option<Result<usize, Errno>> {
+        for _ in 0..Self::LOOKS {
+            if self.last < Self::LITTLE {
+                let moment = Stopwatch::start();
+                while !moment.has_run(Self::MOMENT) {
+                    core::hint::spin_loop();
+                }
+            }
+            match attempt() {
+                Err(Errno::AGAIN) => self.last = 0,
+                result => {
+                    self.last = *result.as_ref().unwrap_or(&0);
+                    return Some(result);
+                }
+            }
+        }
+        None
+    }
+}
+
 /// The end from which is read.
 #[derive(Debug)]
 pub(crate) struct ReadEnd {
     fd: OwnedFd,
     /// Whether the kernel knows reads of it that do not wait.
     knows_nowait: bool,
+    restraint: Restraint,
 }
 
 impl ReadEnd {
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, knows_nowait: true }
+        Self { fd, knows_nowait: true, restraint: Restraint::default() }
     }
 }
 
@@ -52,7 +93,14 @@ impl AsFd for ReadEnd {
 
 impl Source for ReadEnd {
     fn read(&mut self, into: &mut [u8], patience: Patience) -> Result<usize, Halt> {
-        let Self { fd, knows_nowait } = self;
+        let Self { fd, knows_nowait, restraint } = self;
+        if patience != Patience::None && *knows_nowait {
+            let attempt = || preadv2(&*fd, &mut [IoSliceMut::new(into)], HERE, NOWAIT);
+            // What else it says is said again.
+            if let Some(Ok(count)) = restraint.look(attempt) {
+                return Ok(count);
+            }
+        }
         patiently(&*fd, Interest::Readable, patience, "reading from a pipe (read)", || {
             if patience == Patience::ENDLESS {
                 return read(&*fd, &mut *into);

@@ -6,7 +6,7 @@ use rustix::pipe::pipe;
 fn less_knowing(ignores_signal: bool) -> (WriteEnd, ReadEnd) {
     let (reading, writing) = pipe().unwrap();
     let means = Means { flags: ReadWriteFlags::empty(), never_sleeps: false, ignores_signal };
-    (WriteEnd { fd: writing, means }, ReadEnd { fd: reading, knows_nowait: false })
+    (WriteEnd { fd: writing, means }, ReadEnd { knows_nowait: false, ..ReadEnd::new(reading) })
 }
 
 #[test]
