@@ -174,11 +174,15 @@ impl Fifo {
         let role = if self.many_senders { Role::OneOfManySenders } else { Role::OnlySender };
         let holds_both = self.framing == Framing::Frames;
         let fd = self.file.join(role, if holds_both { OFlags::RDWR } else { OFlags::WRONLY })?;
+        let outlet = match role {
+            Role::OnlySender if holds_both => Outlet::taking_over(form, file::number(&fd)?),
+            _ => Outlet::new(form),
+        };
         let end = WriteEnd::new(fd, holds_both, self.awaits());
         // What goes wrong from here on leaves in order.
         let can = Capabilities { can_be_awaited: holds_both, ..self.capabilities(&form) };
         let (capacity, linger) = (self.capacity, self.linger);
-        let sender = FifoSender { end, outlet: Outlet::new(form), can, file: self.file, linger };
+        let sender = FifoSender { end, outlet, can, file: self.file, linger };
         capacity.map_or(Ok(()), |bytes| set_capacity(&sender.end.fd, bytes))?;
         Ok(sender)
     }
@@ -221,7 +225,8 @@ impl Fifo {
 /// dropped, which waits up to a second for room. That happens only to messages of more than 4,096 bytes, framing included, that were sent with
 /// `try_send` or a deadline.
 ///
-/// That the receiver is gone is noticed within 5 ms by who sends, and within 20 ms by who waits for room. An event loop that waits for room alone is not
+/// That the receiver is gone is noticed within 5 ms by who sends, and within 20 ms by who waits for room; one that was not there for so long may not be
+/// noticed at all, and then another one is waited for, as for the first. An event loop that waits for room alone is not
 /// told: there is none, as long as no successor comes.
 #[derive(Debug)]
 pub struct FifoSender {
@@ -247,14 +252,16 @@ impl FifoSender {
     /// Waits until the receiver has read everything that was sent, or until `deadline`; looks now and then, since the kernel does not tell. Returns
     /// whether nothing is left.
     pub fn drain_by(&mut self, deadline: Deadline) -> bool {
-        self.outlet.flush(Patience::Until(deadline), &mut self.end).is_ok() && self.end.drain(deadline)
+        let is_flushed = !self.outlet.has_sent() || self.outlet.flush(Patience::Until(deadline), &mut self.end).is_ok();
+        is_flushed && self.end.drain(deadline)
     }
 }
 
 impl Drop for FifoSender {
     fn drop(&mut self) {
-        // A receiver that does not read, or is gone, is told of half a message.
-        let _ = self.outlet.flush(Patience::Until(Deadline::after(REST)), &mut self.end);
+        // A receiver that does not read, or is gone, is told of half a message. Who has sent nothing leaves no trace.
+        let _ =
+            self.outlet.has_sent() && self.outlet.flush(Patience::Until(Deadline::after(REST)), &mut self.end).is_ok();
         self.end.linger(self.linger);
         self.file.leave(&self.end.fd, bytes_in(&self.end.fd) == 0);
     }

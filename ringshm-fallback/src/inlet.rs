@@ -5,8 +5,9 @@
 
 use crate::framing::{Cut, Frame, Framing, HEADER};
 use crate::link::{Halt, Patience, Source, Unreceived};
-use crate::outlet::{is_sealed, seal};
+use crate::outlet::{is_beginning, is_sealed, seal};
 use crate::stream::Stream;
+use core::time::Duration;
 use ringshm_core::Batch;
 use ringshm_core::error::{RecvTimeoutError, Rejection};
 
@@ -20,6 +21,9 @@ const MANY: Rejection = Rejection::new("a packet that is not exactly one frame")
 
 /// Bytes that are asked for at once, unless a message has more.
 const AHEAD: usize = 16 << 10;
+
+/// How long nothing may come in the middle of a long message before it is asked whether anything will.
+const STALL: Duration = Duration::from_millis(20);
 
 /// What is being thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +146,30 @@ impl Inlet {
                 Err(Step::End) => (0, 0),
                 Err(Step::More { searched, len }) => (searched, len),
             };
-            self.stream.fill(searched, |room| {
+            // The rest of a long message of a sender that died may never come.
+            let may_stall = self.discard == Discard::Nothing && is_sealed(self.framing, len, self.whole_up_to);
+            let patience_now = match patience {
+                Patience::Until(deadline) if may_stall => Patience::Until(deadline.at_most(STALL)),
+                patience => patience,
+            };
+            let filled = self.stream.fill(searched, |room| {
                 let most = AHEAD.max(len).min(room.len());
-                source.read(&mut room[..most], patience)
-            })?;
+                source.read(&mut room[..most], patience_now)
+            });
+            match filled {
+                Err(Halt::NotReady) if may_stall => {
+                    if source.has_lost(self.stream.bytes()) {
+                        self.stream.take(HEADER);
+                        self.discard = Discard::Garbage;
+                        return Err(Unreceived::Rejected(HALF));
+                    }
+                    if matches!(patience, Patience::Until(deadline) if !deadline.is_over()) {
+                        continue;
+                    }
+                    return Err(Halt::NotReady.into());
+                }
+                filled => filled?,
+            }
             has_read = true;
         }
     }
@@ -155,7 +179,14 @@ impl Inlet {
         if !self.has_discarded() {
             return Err(Step::More { searched: 0, len: 0 });
         }
-        match self.stream.look(0) {
+        let mut cut = self.stream.look(0);
+        while cut == Cut::Malformed && self.begins() {
+            self.stream.take(HEADER);
+            // Another sender, which counts from 0.
+            self.next = self.next.map(|_| 0);
+            cut = self.stream.look(0);
+        }
+        match cut {
             Cut::Record { payload, span, number } => {
                 let len = payload.len();
                 if self.packets && span < self.stream.len() {
@@ -187,6 +218,11 @@ impl Inlet {
             Cut::Malformed => self.reject(GARBAGE, Discard::Garbage),
             Cut::End => Err(Step::End),
         }
+    }
+
+    /// Whether another sender begins here, which is to be passed over.
+    fn begins(&self) -> bool {
+        self.whole_up_to.is_some() && self.stream.bytes().first_chunk().is_some_and(is_beginning)
     }
 
     /// The length of the seal behind a frame of `span` bytes, if it is to have one.

@@ -39,6 +39,12 @@ pub(crate) enum Halt {
 pub(crate) trait Source {
     /// Reads at least one byte; none at the end.
     fn read(&mut self, into: &mut [u8], patience: Patience) -> Result<usize, Halt>;
+
+    /// Whether the rest of a message, of which `part` has come, will never come, although the stream has not ended. Asked when nothing has come
+    /// for a while.
+    fn has_lost(&mut self, _part: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Where bytes go to.

@@ -6,7 +6,8 @@
 //! A stream that several senders share one after the other, such as a FIFO's, may break off in the middle of a frame and go on with the next sender's
 //! first. It has a length up to which the kernel takes a write as a whole or not at all. No write of several frames is longer, and a
 //! frame that is longer has a seal behind it: its header once more, with all bits inverted. A receiver that finds none there knows that it
-//! has read somebody else's frames for payload.
+//! has read somebody else's frames for payload. So that it need not wait for as many of them as were to come, a sender says who it is before its first
+//! frame: a [`beginning`] with a number that no other sender has, and that is seen elsewhere to be that of the live one.
 
 use crate::framing::{Frame, Framing, HEADER};
 use crate::link::{Halt, Patience, Sink, Unsent};
@@ -21,6 +22,16 @@ const TOGETHER: usize = 64 << 10;
 /// What stands behind a frame that is too long for the kernel to take it as a whole.
 pub(crate) fn seal(header: [u8; HEADER]) -> [u8; HEADER] {
     header.map(|byte| !byte)
+}
+
+/// What a sender that takes over a stream writes before its first frame: as a seal would be, of a frame that there is not.
+pub(crate) fn beginning(sender: u32) -> [u8; HEADER] {
+    seal(Frame { len: sender, number: Some(u64::from(sender)) }.header())
+}
+
+/// Whether a sender begins there.
+pub(crate) fn is_beginning(bytes: &[u8; HEADER]) -> bool {
+    Frame::parse(&seal(*bytes)).is_some_and(|frame| frame.number == Some(u64::from(frame.len)))
 }
 
 /// Whether a frame with a record of that length has a seal.
@@ -59,6 +70,16 @@ pub(crate) struct Outlet {
 impl Outlet {
     pub(crate) fn new(form: Form) -> Self {
         Self { form, number: 0, staged: Vec::new(), ends: Vec::new() }
+    }
+
+    /// One that takes over a stream from others: `sender` is a number that none of them has.
+    pub(crate) fn taking_over(form: Form, sender: u32) -> Self {
+        Self { staged: beginning(sender).to_vec(), ..Self::new(form) }
+    }
+
+    /// Whether anything was sent.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.number > 0
     }
 
     /// Whether a part of a message waits for room.

@@ -9,11 +9,13 @@
 //!
 //! The descriptions are this process's own, so unlike those of a pipe they may be told never to sleep, which they have to be: FIFOs do not know `RWF_NOWAIT`.
 
-use super::file::{has_receiver, reopened};
+use super::file::{has_receiver, number_of_sender, reopened};
 use crate::link::{Halt, Patience, Sink, Source, halted};
+use crate::outlet::beginning;
 use crate::pipe::{Means, Restraint};
 use crate::wait::{Wake, until_ready};
 use core::time::Duration;
+use memchr::memmem;
 use ringshm_core::{Deadline, Interest};
 use ringshm_sync::time::Ration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -59,13 +61,14 @@ pub(super) struct ReadEnd {
     /// The same, but sleeps: for a wait without a deadline, in one system call. Not there without `/proc`.
     sleeping: Option<OwnedFd>,
     restraint: Restraint,
+    ration: Ration,
 }
 
 impl ReadEnd {
     pub(super) fn new(fd: OwnedFd) -> Self {
         let sleeping = reopened(&fd, OFlags::RDONLY | OFlags::NONBLOCK).ok();
         let sleeping = sleeping.filter(|fd| fcntl_setfl(fd, OFlags::empty()).is_ok());
-        Self { fd, sleeping, restraint: Restraint::default() }
+        Self { fd, sleeping, restraint: Restraint::default(), ration: Ration::default() }
     }
 
     /// Whether the last writer has left, and not only none come. Asked when nothing was there.
@@ -78,6 +81,19 @@ impl ReadEnd {
 }
 
 impl Source for ReadEnd {
+    fn has_lost(&mut self, part: &[u8]) -> bool {
+        // An attempt that does not wait may be made again and again.
+        if !self.ration.is_due(LONG_LOOK) {
+            return false;
+        }
+        match number_of_sender(&self.fd) {
+            // What it says of itself lies in what was taken for payload: that was its predecessor's.
+            Ok(Some(sender)) => memmem::find(part, &beginning(sender)).is_some(),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
     fn read(&mut self, into: &mut [u8], patience: Patience) -> Result<usize, Halt> {
         if patience != Patience::None {
             // What else it says is said again.
@@ -122,8 +138,6 @@ pub(super) struct WriteEnd {
     awaits: bool,
     /// Whether a receiver has been there.
     has_met: bool,
-    /// Bytes that would be in the pipe if nobody had read any.
-    unread: u64,
     /// Whether it was gone when this last looked.
     is_alone: bool,
     ration: Ration,
@@ -132,15 +146,13 @@ pub(super) struct WriteEnd {
 impl WriteEnd {
     pub(super) fn new(fd: OwnedFd, holds_both: bool, awaits: bool) -> Self {
         let (means, ration) = (Means::for_sleepless(), Ration::default());
-        let unread = bytes_in(&fd);
-        Self { fd, means, holds_both, awaits, has_met: false, unread, is_alone: false, ration }
+        Self { fd, means, holds_both, awaits, has_met: false, is_alone: false, ration }
     }
 
     /// Looks for a receiver.
     fn look(&mut self) -> Result<(), Halt> {
         let is_there = has_receiver(&self.fd);
-        // It may have come and gone since the last look.
-        self.has_met = self.has_met || is_there || bytes_in(&self.fd) < self.unread;
+        self.has_met |= is_there;
         self.is_alone = self.has_met && !is_there && !self.awaits;
         if self.is_alone { Err(Halt::Disconnected) } else { Ok(()) }
     }
@@ -207,7 +219,6 @@ impl Sink for WriteEnd {
             match self.means.write(&self.fd, parts, false) {
                 Ok(count) => {
                     self.has_met |= !self.holds_both;
-                    self.unread += count as u64;
                     return Ok(count);
                 }
                 Err(Errno::AGAIN) => {

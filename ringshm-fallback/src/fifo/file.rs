@@ -8,6 +8,7 @@
 //! | `GATE` | shared: who is joining; alone: who looks whether it is the last one, and removes the file |
 //! | `SENDERS`, and as many bytes behind them as its process number | the only sender |
 //! | one of `SENDERS`, as many bytes from the start as its process number, and some steps | one of many senders |
+//! | one of `NUMBERS`, by chance | the only sender, too: it stands before its first frame |
 //! | one of `RECEIVERS`, as many bytes from the start as its process number | the receiver |
 //!
 //! A receiver has the file open for reading alone, as long as it wants to be told that the last writer left, and such a file can only be locked shared. So
@@ -23,6 +24,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, fchmod, flock, fstat, mknodat, open, statat, unlinkat,
 };
 use rustix::io::Errno;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ use std::path::{Path, PathBuf};
 const GATE: Range<u64> = 0..1;
 const SENDERS: Range<u64> = 1 << 32..2 << 32;
 const RECEIVERS: Range<u64> = 4 << 32..5 << 32;
+const NUMBERS: Range<u64> = 6 << 32..7 << 32;
 /// More than any process number.
 const STEP: u64 = 1 << 23;
 
@@ -91,6 +94,23 @@ impl Role {
 /// Whether there is a receiver. If the kernel cannot say, there is.
 pub(super) fn has_receiver(fd: &OwnedFd) -> bool {
     holder(fd, RECEIVERS).map_or(true, |held| held.is_some())
+}
+
+/// Gives the only sender a number that none before it had.
+pub(super) fn number(fd: &OwnedFd) -> Result<u32, OpenError> {
+    let number = RandomState::new().hash_one(std::process::id()) as u32;
+    let byte = NUMBERS.start + u64::from(number);
+    lock(fd, Hold::Alone, byte..byte + 1).map_err(locking)?;
+    Ok(number)
+}
+
+/// The number of the only sender, if there is one.
+pub(super) fn number_of_sender(fd: &OwnedFd) -> io::Result<Option<u32>> {
+    Ok(holder(fd, NUMBERS)?.map(|held| (held.start - NUMBERS.start) as u32))
+}
+
+fn locking(source: io::Error) -> OpenError {
+    OpenError::Os { step: "locking a FIFO (F_OFD_SETLK, flock)", source }
 }
 
 /// What is asked of the file.
@@ -177,7 +197,6 @@ impl File {
     /// Opens the FIFO and takes a role in it.
     pub(super) fn join(&self, role: Role, access: OFlags) -> Result<OwnedFd, OpenError> {
         let deadline = Deadline::after(GATE_PATIENCE);
-        let locking = |source| OpenError::Os { step: "locking a FIFO (F_OFD_SETLK, flock)", source };
         while !deadline.is_over() {
             // A FIFO is opened for writing alone only while somebody has it open for reading; and only who reads can be at the gate.
             let both = if access == OFlags::WRONLY { Some(self.open(OFlags::RDWR)?) } else { None };
@@ -205,7 +224,7 @@ impl File {
     /// Gives up the role, and removes the file if ringshm made it, nobody else is there and `is_empty` says that nothing is left in it. What goes wrong
     /// leaves the file there: then it is used again.
     pub(super) fn leave(&self, fd: &OwnedFd, is_empty: bool) {
-        let _ = unlock(fd, SENDERS.start..RECEIVERS.end);
+        let _ = unlock(fd, SENDERS.start..NUMBERS.end);
         let _ = flock(fd, FlockOperation::NonBlockingUnlock);
         if !self.keep && is_empty {
             let _ = self.remove(fd);
@@ -219,18 +238,20 @@ impl File {
         }
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let gate = open(&self.path, flags, Mode::empty()).map_err(|errno| self.refused(errno))?;
-        let there = self.stat(&gate)?;
         let deadline = Deadline::after(GATE_PATIENCE);
-        // Who joins, or leaves at the same time, is through in microseconds.
-        while (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) && !deadline.is_over() {
-            if lock(&gate, Hold::Alone, GATE).is_ok_and(|is_locked| is_locked) {
-                let nobody = |bytes| holder(fd, bytes).is_ok_and(|held| held.is_none());
-                if nobody(SENDERS) && nobody(RECEIVERS) {
-                    unlinkat(CWD, &self.path, AtFlags::empty()).map_err(|errno| self.refused(errno))?;
-                }
+        while !lock(&gate, Hold::Alone, GATE).map_err(locking)? {
+            // Who joins, or leaves at the same time, is through in microseconds.
+            if deadline.is_over() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+        // Only now: somebody else may have removed it and another one made a new file, at whose gate this is not.
+        let there = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| self.refused(errno))?;
+        let is_at = |stat: &Stat| (stat.st_dev, stat.st_ino) == (ours.st_dev, ours.st_ino);
+        let nobody = |bytes| holder(fd, bytes).is_ok_and(|held| held.is_none());
+        if is_at(&there) && is_at(&self.stat(&gate)?) && nobody(SENDERS) && nobody(RECEIVERS) {
+            unlinkat(CWD, &self.path, AtFlags::empty()).map_err(|errno| self.refused(errno))?;
         }
         Ok(())
     }
