@@ -165,7 +165,8 @@ fn what_a_stranger_writes_is_rejected_once_and_the_channel_goes_on() {
     let mut stranger = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     let mut message = Vec::new();
     for n in 0..5 {
-        stranger.write_all(&[b"good morning\n", &b"x".repeat(3000)[..]][(n % 2) as usize]).unwrap();
+        let text: &[u8] = if n % 2 == 0 { b"good morning\n" } else { &[b'x'; 3000] };
+        stranger.write_all(text).unwrap();
         sender.send(&record(n)).unwrap();
         let rejected = receiver.recv(&mut message);
         assert!(matches!(rejected, Err(RecvError::Rejected(_))), "{rejected:?}");

@@ -48,7 +48,10 @@ fn a_write_that_nobody_reads_raises_no_signal_where_it_would_kill() {
     // SAFETY: the default action runs no code of this program. No other test of this binary writes where nobody reads, unless it asks for no signal.
     let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     assert!(!sigpipe::is_ignored());
-    for mut writing in [less_knowing(false).0, WriteEnd::new(pipe().unwrap().1)] {
+    let (masked, reading) = less_knowing(false);
+    let (other, writing) = pipe().unwrap();
+    drop((reading, other));
+    for mut writing in [masked, WriteEnd::new(writing)] {
         assert_eq!(writing.write(&[IoSlice::new(b"x")], Patience::None), Err(Halt::Disconnected));
         assert_eq!(writing.write(&[IoSlice::new(b"x")], Patience::ENDLESS), Err(Halt::Disconnected));
     }
