@@ -107,6 +107,25 @@ fn record(payload: &[u8], span: usize) -> Cut<'_> {
 }
 
 impl Framing {
+    /// Bytes that stand before a record.
+    #[must_use]
+    pub const fn prefix(self) -> usize {
+        match self {
+            Self::Frames => HEADER,
+            Self::Len32 => PREFIX,
+            Self::Lines | Self::Raw(_) | Self::Bare => 0,
+        }
+    }
+
+    /// Bytes that are added to a record.
+    #[must_use]
+    pub const fn overhead(self) -> usize {
+        match self {
+            Self::Lines => 1,
+            _ => self.prefix(),
+        }
+    }
+
     /// Cuts the next record off `stream`, of which the first `searched` bytes were looked at in vain. `is_end`: nothing
     /// comes after it.
     #[must_use]

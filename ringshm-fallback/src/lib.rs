@@ -8,20 +8,28 @@
 //! | POSIX message queues | `posix_mq.rs`, `posix_mq/` |
 //! | System V message queues | `sysv_mq.rs`, `sysv_mq/` |
 //! | signals | `signal.rs`, `signal/` |
+//! | pipes, anonymous or inherited; packets | [`pipe`] |
+//! | FIFOs: pipes with a name; other programs at the other end | [`fifo`] |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
 
 pub mod address;
 mod backoff;
+pub mod fifo;
 pub mod framing;
 pub mod handover;
+mod inlet;
+mod link;
 pub mod open;
+mod outlet;
 mod packet;
 mod packets;
+pub mod pipe;
 pub mod posix_mq;
 mod side;
 pub mod signal;
+mod sigpipe;
 pub mod stream;
 pub mod sysv_mq;
 pub mod udp;

@@ -1,12 +1,12 @@
 //! Opening a side of a channel by its name.
 
 use crate::address::Address;
-use crate::{posix_mq, signal, sysv_mq};
+use crate::{fifo, pipe, posix_mq, signal, sysv_mq, udp, unix};
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &["mq", "sysv", "unix", "udp", "signal"];
+pub const SCHEMES: &[&str] = &["pipe", "fifo", "mq", "sysv", "unix", "udp", "signal"];
 
 /// Opens the sending side of a channel.
 ///
@@ -15,11 +15,13 @@ pub const SCHEMES: &[&str] = &["mq", "sysv", "unix", "udp", "signal"];
 pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
     let address = &mut address;
     match address.scheme() {
+        "fifo" => Ok(Box::new(fifo::sender(address)?)),
         "mq" => posix_mq::sender(address),
-        "sysv" => sysv_mq::sender(address),
+        "pipe" => Ok(Box::new(pipe::sender(address)?)),
         "signal" => signal::sender(address),
-        "udp" => crate::udp::sender(address),
-        "unix" => crate::unix::sender(address),
+        "sysv" => sysv_mq::sender(address),
+        "udp" => udp::sender(address),
+        "unix" => unix::sender(address),
         _ => Err(unknown(address)),
     }
 }
@@ -31,11 +33,13 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
 pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
     let address = &mut address;
     match address.scheme() {
+        "fifo" => Ok(Box::new(fifo::receiver(address)?)),
         "mq" => posix_mq::receiver(address),
-        "sysv" => sysv_mq::receiver(address),
+        "pipe" => Ok(Box::new(pipe::receiver(address)?)),
         "signal" => signal::receiver(address),
-        "udp" => crate::udp::receiver(address),
-        "unix" => crate::unix::receiver(address),
+        "sysv" => sysv_mq::receiver(address),
+        "udp" => udp::receiver(address),
+        "unix" => unix::receiver(address),
         _ => Err(unknown(address)),
     }
 }

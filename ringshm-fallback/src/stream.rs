@@ -35,6 +35,18 @@ impl Stream {
         self.framing.cut(&self.buffer[self.start + ahead..self.end], searched, self.is_end)
     }
 
+    /// What was read and not taken.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Whether the last read found the end. It may be read on all the same, where something can come after an end.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.is_end
+    }
+
     /// Takes `bytes`, which were looked at.
     pub fn take(&mut self, bytes: usize) {
         if bytes > 0 {
@@ -60,7 +72,7 @@ impl Stream {
     ///
     /// # Errors
     /// Those of `read`.
-    pub fn fill(&mut self, searched: usize, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<()> {
+    pub fn fill<E>(&mut self, searched: usize, read: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         self.searched = searched;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

@@ -9,15 +9,16 @@
 //! still reads as alive: the safe side.
 //!
 //! # Safety
-//! `fcntl` is given a descriptor that is open as long as the value that holds it, and a pointer to a local `flock`.
+//! `fcntl` is given a descriptor that is borrowed for the call, and a pointer to a local `flock`.
 
 #![allow(unsafe_code, reason = "fcntl with F_OFD_* commands, which rustix does not offer")]
 
 use super::segment::Segment;
 use crate::error::OpenError;
 use crate::layout::Lane;
+use core::ops::Range;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 /// The byte that is locked while a participant joins, or the segment is retired.
@@ -44,12 +45,13 @@ impl FileLocks {
     }
 
     pub(crate) fn unlock(&self, lane: usize) {
-        release_byte(&self.file, self.byte(lane));
+        // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
+        let _ = unlock(&self.file, one(self.byte(lane)));
     }
 
     /// Whether another open file description holds the lock. If the kernel cannot say, it is held.
     pub(crate) fn is_held(&self, lane: usize) -> bool {
-        is_byte_held(&self.file, self.byte(lane))
+        holder(&self.file, one(self.byte(lane))).map_or(true, |held| held.is_some())
     }
 }
 
@@ -66,59 +68,70 @@ impl<'a> Gate<'a> {
 
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
-        release_byte(self.0, GATE);
+        let _ = unlock(self.0, one(GATE));
     }
 }
 
-/// How an open file holds one of its bytes.
+fn one(byte: u64) -> Range<u64> {
+    byte..byte + 1
+}
+
+fn try_lock(file: &OwnedFd, byte: u64) -> Result<bool, OpenError> {
+    lock(file, Hold::Alone, one(byte))
+        .map_err(|source| OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source })
+}
+
+/// Whether others may hold the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// Together with any others that share it. The file must be open for reading.
+    /// Others who share it, too. Needs a file that is open for reading.
     Shared,
-    /// Alone. The file must be open for writing.
+    /// Nobody else. Needs a file that is open for writing.
     Alone,
 }
 
-/// Takes a byte of an object of the kernel's that is no ring, such as a FIFO or a message queue, for this open file: in place of the lane locks
-/// of a ring, and with all that is said of them above. `false`: another open file has it, and does not share it so.
+/// Locks bytes of a file for its open file description, until that is closed for the last time; they need not be there. `false`: another
+/// description has some of them, and nothing has changed.
 ///
 /// # Errors
-/// Those of `fcntl`: the object has no locks, or is not open for what [`Hold`] asks.
-pub fn hold_byte(file: impl AsFd, byte: u64, hold: Hold) -> io::Result<bool> {
+/// Those of `fcntl` (`F_OFD_SETLK`).
+pub fn lock(file: impl AsFd, hold: Hold, bytes: Range<u64>) -> io::Result<bool> {
     let kind = match hold {
         Hold::Shared => libc::F_RDLCK,
         Hold::Alone => libc::F_WRLCK,
     };
-    match control(file, libc::F_OFD_SETLK, kind, byte) {
+    match control(file, libc::F_OFD_SETLK, kind, bytes) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Lets a byte go that [`hold_byte`] took.
-pub fn release_byte(file: impl AsFd, byte: u64) {
-    // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
-    let _ = control(file, libc::F_OFD_SETLK, libc::F_UNLCK, byte);
+/// Lets locked bytes go.
+///
+/// # Errors
+/// Those of `fcntl` (`F_OFD_SETLK`). Closing the file lets everything go.
+pub fn unlock(file: impl AsFd, bytes: Range<u64>) -> io::Result<()> {
+    control(file, libc::F_OFD_SETLK, libc::F_UNLCK, bytes).map(drop)
 }
 
-/// Whether another open file holds the byte, shared or alone. If the kernel cannot say, it does.
-pub fn is_byte_held(file: impl AsFd, byte: u64) -> bool {
-    control(file, libc::F_OFD_GETLK, libc::F_WRLCK, byte).map_or(true, |lock| i32::from(lock.l_type) != libc::F_UNLCK)
+/// The bytes of a lock that another open file description holds on some of `bytes`; none if they are free. Any description of the file can ask.
+///
+/// # Errors
+/// Those of `fcntl` (`F_OFD_GETLK`).
+pub fn holder(file: impl AsFd, bytes: Range<u64>) -> io::Result<Option<Range<u64>>> {
+    let lock = control(file, libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
+    let (start, len) = (lock.l_start as u64, lock.l_len as u64);
+    Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(start..start.saturating_add(len)))
 }
 
-fn try_lock(file: &OwnedFd, byte: u64) -> Result<bool, OpenError> {
-    hold_byte(file, byte, Hold::Alone)
-        .map_err(|source| OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source })
-}
-
-fn control(file: impl AsFd, command: libc::c_int, kind: libc::c_int, byte: u64) -> io::Result<libc::flock> {
-    let file: BorrowedFd<'_> = file.as_fd();
+fn control(file: impl AsFd, command: libc::c_int, kind: libc::c_int, bytes: Range<u64>) -> io::Result<libc::flock> {
+    let file = file.as_fd();
     let mut lock = libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: byte as libc::off_t,
-        l_len: 1,
+        l_start: bytes.start as libc::off_t,
+        l_len: (bytes.end - bytes.start) as libc::off_t,
         l_pid: 0,
     };
     loop {

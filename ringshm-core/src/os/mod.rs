@@ -5,7 +5,7 @@ mod directory;
 pub(crate) mod fork;
 mod huge;
 pub(crate) mod leftover;
-pub(crate) mod liveness;
+pub mod liveness;
 mod mapping;
 mod memfd;
 mod numa;
@@ -16,7 +16,6 @@ pub(crate) mod segment;
 pub(crate) use directory::memory_free;
 pub use directory::{Directory, Name};
 pub use huge::SmallPages;
-pub use liveness::{Hold, hold_byte, is_byte_held, release_byte};
 pub use memfd::{IntoMemfd, SoleMemfd};
 pub use pages::{Pages, Resident};
 

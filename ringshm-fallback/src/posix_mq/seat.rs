@@ -15,9 +15,10 @@
 
 use super::queue::{Queue, QueueName, Shape};
 use crate::side::Side;
+use core::ops::Range;
 use ringshm_core::attach::Existence;
 use ringshm_core::error::{Fault, OpenError};
-use ringshm_core::os::{Hold, hold_byte, is_byte_held, release_byte};
+use ringshm_core::os::liveness::{Hold, holder, lock, unlock};
 use ringshm_core::{Deadline, OnDeath};
 use ringshm_sync::time::Ration;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -133,7 +134,7 @@ impl Seat {
         if queue.is_removed() {
             return Ok(None);
         }
-        let is_deserted = !is_byte_held(&queue, SENDERS) && !is_byte_held(&queue, RECEIVERS);
+        let is_deserted = !is_held(&queue, SENDERS) && !is_held(&queue, RECEIVERS);
         let is_leftover = queue.mode() & OURS != 0 && is_deserted && queue.is_empty();
         let fits = |asked: Option<usize>, found| asked.is_none_or(|asked| asked <= found);
         let Shape { messages, bytes } = queue.shape();
@@ -155,7 +156,7 @@ impl Seat {
             closed(side)
         };
         let hold = if wanted.alone { Hold::Alone } else { Hold::Shared };
-        let is_free = hold_byte(&queue, byte(side), hold);
+        let is_free = lock(&queue, hold, one(byte(side)));
         if !is_free.map_err(|source| OpenError::Os { step: LOCKING, source })? {
             return Err(OpenError::RoleTaken { role: side.name(), pid: 0, lanes: 1 });
         }
@@ -187,7 +188,7 @@ impl Seat {
     /// What the last of them sent or received is to be looked for once more after this: it may have come since the last look.
     #[cold]
     pub(super) fn is_deserted(&mut self) -> Result<bool, Fault> {
-        if is_byte_held(&self.queue, byte(self.side.other())) {
+        if is_held(&self.queue, byte(self.side.other())) {
             self.has_seen = true;
             return Ok(false);
         }
@@ -204,7 +205,7 @@ impl Seat {
     /// Leaves without saying that this is the end.
     pub(super) fn detach(&mut self) {
         self.is_left = true;
-        release_byte(&self.queue, byte(self.side));
+        release(&self.queue, byte(self.side));
     }
 }
 
@@ -215,14 +216,14 @@ impl Drop for Seat {
         }
         // Whoever is stopped inside holds up nobody who leaves: then it looks like a death.
         let Ok(gate) = Gate::enter(&self.queue, &self.name) else { return };
-        if !is_byte_held(&self.queue, byte(self.side)) {
+        if !is_held(&self.queue, byte(self.side)) {
             change_mode(&self.queue, |mode| mode | closed(self.side));
-            let is_last = !is_byte_held(&self.queue, byte(self.side.other()));
+            let is_last = !is_held(&self.queue, byte(self.side.other()));
             if is_last && is_ours_with(&self.queue, 0) && self.queue.is_empty() && !self.queue.is_removed() {
                 let _ = self.name.unlink();
             }
         }
-        release_byte(&self.queue, byte(self.side));
+        release(&self.queue, byte(self.side));
         drop(gate);
     }
 }
@@ -248,7 +249,7 @@ impl<'a> Gate<'a> {
     fn enter(queue: &'a Queue, name: &QueueName) -> Result<Self, OpenError> {
         let patience = Deadline::after(GATE_PATIENCE);
         loop {
-            match hold_byte(queue, GATE, Hold::Alone) {
+            match lock(queue, Hold::Alone, one(GATE)) {
                 Ok(true) => return Ok(Self(queue.as_fd())),
                 Ok(false) if patience.is_over() => return Err(OpenError::Busy { path: name.path() }),
                 Ok(false) => std::thread::sleep(Duration::from_micros(50)),
@@ -260,6 +261,20 @@ impl<'a> Gate<'a> {
 
 impl Drop for Gate<'_> {
     fn drop(&mut self) {
-        release_byte(self.0, GATE);
+        release(self.0, GATE);
     }
+}
+
+fn one(byte: u64) -> Range<u64> {
+    byte..byte + 1
+}
+
+/// Whether another open file holds the byte. If the kernel cannot say, it does.
+fn is_held(queue: impl AsFd, byte: u64) -> bool {
+    holder(queue, one(byte)).map_or(true, |held| held.is_some())
+}
+
+fn release(queue: impl AsFd, byte: u64) {
+    // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
+    let _ = unlock(queue, one(byte));
 }

@@ -6,6 +6,7 @@
 
 #[path = "../../../ringshm/tests/support/child.rs"]
 mod child;
+pub(crate) mod feed;
 mod folder;
 #[path = "../../../ringshm/tests/support/numbered.rs"]
 mod numbered;
