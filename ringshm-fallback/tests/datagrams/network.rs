@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "unshare")]
 
-use super::support::{Folder, Process};
+use super::support::{Folder, Process, until};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, gettid, move_into_link_name_space, unshare_unsafe};
 use std::os::fd::AsFd as _;
 use std::process::Command;
@@ -43,6 +43,12 @@ pub(crate) fn obey(words: &[&str]) -> Option<String> {
                     return Some(format!("no multicast: `ip {command}` failed"));
                 }
             }
+            // Of IPv6 an interface has its groups a moment after it is up.
+            until("the interface is ready", || {
+                let routes = Command::new("ip").args("-6 route show table local dev left".split(' ')).output();
+                let routes = routes.expect("ip was there").stdout;
+                interfaces != "two" || String::from_utf8_lossy(&routes).contains("ff00::/8")
+            });
             Some(format!("/proc/{}/task/{}/ns/net", std::process::id(), gettid().as_raw_nonzero()))
         }
         ["join", path] => {

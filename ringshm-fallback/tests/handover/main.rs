@@ -37,7 +37,7 @@ fn child() {
 /// | `exhausted` | `ok`, after a descriptor has come and an offer been visited with none left |
 /// | `offer PLACE` | `open`, then the process and user that came, or why nothing was given |
 /// | `again` | the same, for the next who comes |
-/// | `take PLACE TEXT` | `begin`, then `took`, after it has written TEXT into the file, or why not |
+/// | `take PLACE TEXT`, `take-from-anyone PLACE TEXT` | `begin`, then `took`, after it has written TEXT into the file, or why not |
 /// | `ask PLACE TEXT`, `leave` | `ok`: connects and says TEXT, and nothing else; and leaves |
 fn obey(words: &[&str]) -> Option<String> {
     use std::cell::RefCell;
@@ -73,9 +73,10 @@ fn obey(words: &[&str]) -> Option<String> {
             file.rewind().and_then(|()| file.read_to_string(&mut text)).expect("a file");
             text
         }),
-        ["take", place, text] => {
+        ["take" | "take-from-anyone", place, text] => {
             report("begin");
-            match Handover::new(place).take_by(Deadline::after(PATIENCE)) {
+            let trusted = if words[0] == "take" { Trusted::SameUser } else { Trusted::Anyone };
+            match Handover::new(place).trust(trusted).take_by(Deadline::after(PATIENCE)) {
                 Ok(file) => {
                     File::from(file).write_all(text.as_bytes()).expect("a file");
                     "took".to_owned()
@@ -335,11 +336,16 @@ fn another_user_gets_nothing_and_is_given_nothing() {
     });
     let [mut owner, mut taker] = [(); 2].map(|()| Process::start(&folder));
     assert_eq!(owner.ask(&format!("offer {place}")), "open");
-    owner.begin("again");
-    let refused = stranger.ask(&format!("take {place} mine"));
-    assert!(refused.contains("another user"), "the stranger trusts nobody else, too: {refused}");
-    let said = owner.hear();
-    assert!(said.contains(&format!("process {} of user {OTHER}", stranger.pid())), "{said}");
+    for (how, says) in [("take", "another user"), ("take-from-anyone", "left before it gave")] {
+        owner.begin("again");
+        let refused = stranger.ask(&format!("{how} {place} mine"));
+        assert!(refused.contains(says), "{refused}");
+        let said = owner.hear();
+        assert!(
+            said.contains(&format!("process {} of user {OTHER} sent: it belongs to another user", stranger.pid())),
+            "{said}"
+        );
+    }
     owner.begin("again");
     assert_eq!(taker.ask(&format!("take {place} mine")), "took");
     assert!(owner.hear().ends_with(" 0"));
