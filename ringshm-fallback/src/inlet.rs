@@ -76,6 +76,11 @@ impl Inlet {
         Self { stream, framing, longest, whole_up_to, packets, next: None, discard: Discard::Nothing }
     }
 
+    /// Takes up where another stream of the same sender ended: what is missing in between is counted.
+    pub(crate) fn expect(&mut self, next: Option<u64>) {
+        self.next = next;
+    }
+
     /// The number of the next message: see [`Receiver::position`](ringshm_core::Receiver::position).
     pub(crate) fn position(&self) -> Option<u64> {
         self.next
@@ -152,8 +157,10 @@ impl Inlet {
                 Patience::Until(deadline) if may_stall => Patience::Until(deadline.at_most(STALL)),
                 patience => patience,
             };
+            let whole = self.packets;
             let filled = self.stream.fill(searched, |room| {
-                let most = AHEAD.max(len).min(room.len());
+                // What a packet has beyond what is asked for is lost.
+                let most = if whole { room.len() } else { AHEAD.max(len).min(room.len()) };
                 source.read(&mut room[..most], patience_now)
             });
             match filled {

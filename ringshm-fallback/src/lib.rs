@@ -10,6 +10,8 @@
 //! | signals | `signal.rs`, `signal/` |
 //! | pipes, anonymous or inherited; packets | [`pipe`] |
 //! | FIFOs: pipes with a name; other programs at the other end | [`fifo`] |
+//! | Unix sockets with connections: streams, packets; who is at the other end is known | [`unix::connected`] |
+//! | TCP: streams to other machines | [`tcp`] |
 //!
 //! Each is what the kernel has, with what it can do and what it cannot ([`Capabilities`](ringshm_core::Capabilities)). Programs use the crate
 //! `ringshm`, which opens any of them by name.
@@ -30,8 +32,10 @@ pub mod posix_mq;
 mod side;
 pub mod signal;
 mod sigpipe;
+pub mod socket;
 pub mod stream;
 pub mod sysv_mq;
+pub mod tcp;
 pub mod udp;
 pub mod unix;
 pub mod wait;

@@ -1,12 +1,12 @@
 //! Opening a side of a channel by its name.
 
 use crate::address::Address;
-use crate::{fifo, pipe, posix_mq, signal, sysv_mq, udp, unix};
+use crate::{fifo, pipe, posix_mq, signal, sysv_mq, tcp, udp, unix};
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
 
 /// The schemes that this crate knows.
-pub const SCHEMES: &[&str] = &["pipe", "fifo", "mq", "sysv", "unix", "udp", "signal"];
+pub const SCHEMES: &[&str] = &["pipe", "fifo", "mq", "sysv", "unix", "tcp", "udp", "signal"];
 
 /// Opens the sending side of a channel.
 ///
@@ -20,6 +20,7 @@ pub fn sender(mut address: Address) -> Result<Box<dyn Sender>, OpenError> {
         "pipe" => Ok(Box::new(pipe::sender(address)?)),
         "signal" => signal::sender(address),
         "sysv" => sysv_mq::sender(address),
+        "tcp" => tcp::sender(address),
         "udp" => udp::sender(address),
         "unix" => unix::sender(address),
         _ => Err(unknown(address)),
@@ -38,6 +39,7 @@ pub fn receiver(mut address: Address) -> Result<Box<dyn Receiver>, OpenError> {
         "pipe" => Ok(Box::new(pipe::receiver(address)?)),
         "signal" => signal::receiver(address),
         "sysv" => sysv_mq::receiver(address),
+        "tcp" => tcp::receiver(address),
         "udp" => udp::receiver(address),
         "unix" => unix::receiver(address),
         _ => Err(unknown(address)),

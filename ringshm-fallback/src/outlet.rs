@@ -15,9 +15,9 @@ use ringshm_core::error::SendSliceError;
 use std::io::IoSlice;
 
 /// Up to this length a message is copied behind its header: that costs less than a second part of a write.
-const COPIED: usize = 8 << 10;
+pub(crate) const COPIED: usize = 8 << 10;
 /// Messages that go together take at most so many bytes, where the stream sets no limit.
-const TOGETHER: usize = 64 << 10;
+pub(crate) const TOGETHER: usize = 64 << 10;
 
 /// What stands behind a frame that is too long for the kernel to take it as a whole.
 pub(crate) fn seal(header: [u8; HEADER]) -> [u8; HEADER] {
@@ -55,6 +55,49 @@ pub(crate) struct Form {
     pub(crate) packets: bool,
 }
 
+impl Form {
+    /// Whether a message can be sent at all.
+    pub(crate) fn check(&self, message: &[u8]) -> Result<(), Unsent> {
+        if message.len() > self.longest {
+            return Err(Unsent::TooLarge { len: message.len(), max: self.longest });
+        }
+        match self.framing {
+            Framing::Lines if memchr::memchr(b'\n', message).is_some() => Err(Unsent::Unsupported {
+                reason: "a message with a newline in it would arrive as two lines: send it without, or open both sides with another framing",
+            }),
+            Framing::Raw(_) | Framing::Bare if message.is_empty() => Err(Unsent::Unsupported {
+                reason: "an empty message leaves no trace where nothing is added to messages: open both sides with another framing",
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What stands before a record, and how long it is.
+    pub(crate) fn header(&self, len: usize, number: u64) -> ([u8; HEADER], usize) {
+        // Nothing is sent that is longer than `longest`, which is a `u32` where a length is written down.
+        let len = len as u32;
+        let mut header = [0; HEADER];
+        match self.framing {
+            Framing::Frames => header = Frame { len, number: self.numbered.then_some(number) }.header(),
+            Framing::Len32 => header[..4].copy_from_slice(&len.to_le_bytes()),
+            Framing::Lines | Framing::Raw(_) | Framing::Bare => {}
+        }
+        (header, self.framing.prefix())
+    }
+
+    /// Appends a record, and what is added to it.
+    pub(crate) fn stage(&self, message: &[u8], number: u64, into: &mut Vec<u8>) {
+        let (header, prefix) = self.header(message.len(), number);
+        into.extend_from_slice(&header[..prefix]);
+        into.extend_from_slice(message);
+        if self.framing == Framing::Lines {
+            into.push(b'\n');
+        } else if is_sealed(self.framing, message.len(), self.whole_up_to) {
+            into.extend_from_slice(&seal(header));
+        }
+    }
+}
+
 /// The sending end of a stream.
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -90,10 +133,10 @@ impl Outlet {
 
     /// Sends one record.
     pub(crate) fn send(&mut self, message: &[u8], patience: Patience, sink: &mut impl Sink) -> Result<(), Unsent> {
-        self.check(message)?;
+        self.form.check(message)?;
         self.flush(patience, sink)?;
         let written = if message.len() <= COPIED {
-            self.stage(message, self.number);
+            self.form.stage(message, self.number, &mut self.staged);
             let staged = core::mem::take(&mut self.staged);
             let written = self.write(&mut [IoSlice::new(&staged)], patience, sink).1;
             // Its memory is used again, unless a rest has taken its place.
@@ -103,7 +146,7 @@ impl Outlet {
             }
             written
         } else {
-            let (header, prefix) = self.header(message.len(), self.number);
+            let (header, prefix) = self.form.header(message.len(), self.number);
             let mut seal = seal(header);
             let tail: &[u8] = match self.form.framing {
                 Framing::Lines => {
@@ -186,46 +229,6 @@ impl Outlet {
         }
     }
 
-    fn check(&self, message: &[u8]) -> Result<(), Unsent> {
-        let Form { framing, longest, .. } = self.form;
-        if message.len() > longest {
-            return Err(Unsent::TooLarge { len: message.len(), max: longest });
-        }
-        match framing {
-            Framing::Lines if memchr::memchr(b'\n', message).is_some() => Err(Unsent::Unsupported {
-                reason: "a message with a newline in it would arrive as two lines: send it without, or open both sides with another framing",
-            }),
-            Framing::Raw(_) | Framing::Bare if message.is_empty() => Err(Unsent::Unsupported {
-                reason: "an empty message leaves no trace where nothing is added to messages: open both sides with another framing",
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn header(&self, len: usize, number: u64) -> ([u8; HEADER], usize) {
-        let framing = self.form.framing;
-        // Nothing is sent that is longer than `longest`, which is a `u32` where a length is written down.
-        let len = len as u32;
-        let mut header = [0; HEADER];
-        match framing {
-            Framing::Frames => header = Frame { len, number: self.form.numbered.then_some(number) }.header(),
-            Framing::Len32 => header[..4].copy_from_slice(&len.to_le_bytes()),
-            Framing::Lines | Framing::Raw(_) | Framing::Bare => {}
-        }
-        (header, framing.prefix())
-    }
-
-    fn stage(&mut self, message: &[u8], number: u64) {
-        let (header, prefix) = self.header(message.len(), number);
-        self.staged.extend_from_slice(&header[..prefix]);
-        self.staged.extend_from_slice(message);
-        if self.form.framing == Framing::Lines {
-            self.staged.push(b'\n');
-        } else if is_sealed(self.form.framing, message.len(), self.form.whole_up_to) {
-            self.staged.extend_from_slice(&seal(header));
-        }
-    }
-
     /// Stages the first messages, as many as may go together. `false`: the first has to go alone, or not at all.
     fn stage_together(&mut self, messages: &[&[u8]]) -> bool {
         let limit = self.form.whole_up_to.unwrap_or(TOGETHER);
@@ -235,10 +238,10 @@ impl Outlet {
         }
         for (number, message) in (self.number..).zip(messages) {
             let end = self.staged.len() + self.form.framing.overhead() + message.len();
-            if end > limit || self.check(message).is_err() {
+            if end > limit || self.form.check(message).is_err() {
                 break;
             }
-            self.stage(message, number);
+            self.form.stage(message, number, &mut self.staged);
             self.ends.push(self.staged.len());
         }
         if self.ends.len() < 2 {

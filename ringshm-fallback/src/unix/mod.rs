@@ -1,9 +1,8 @@
 //! Unix sockets.
 
+pub mod connected;
 pub mod dgram;
-#[allow(dead_code, reason = "of connected sockets, too")]
 mod peers;
-#[allow(dead_code, reason = "of connected sockets, too")]
 pub(crate) mod place;
 
 pub(crate) use peers::STRANGER;
@@ -12,10 +11,13 @@ pub use peers::{Peer, Trusted};
 use crate::address::Address;
 use ringshm_core::error::OpenError;
 use ringshm_core::{Receiver, Sender};
+use rustix::net::SocketType;
 
 /// Opens the sending side of the socket that `address` names.
 pub(crate) fn sender(address: &mut Address) -> Result<Box<dyn Sender>, OpenError> {
     match address.take("type").as_deref() {
+        Some("stream") => connected::sender(SocketType::STREAM, address),
+        Some("seqpacket") => connected::sender(SocketType::SEQPACKET, address),
         Some("dgram") => dgram::sender(address),
         other => Err(no_type(other)),
     }
@@ -24,11 +26,14 @@ pub(crate) fn sender(address: &mut Address) -> Result<Box<dyn Sender>, OpenError
 /// Opens the receiving side of the socket that `address` names.
 pub(crate) fn receiver(address: &mut Address) -> Result<Box<dyn Receiver>, OpenError> {
     match address.take("type").as_deref() {
+        Some("stream") => connected::receiver(SocketType::STREAM, address),
+        Some("seqpacket") => connected::receiver(SocketType::SEQPACKET, address),
         Some("dgram") => dgram::receiver(address),
         other => Err(no_type(other)),
     }
 }
 
 fn no_type(given: Option<&str>) -> OpenError {
-    OpenError::InvalidOption { option: "type", reason: format!("{given:?} is not dgram") }
+    let given = given.map_or_else(|| "it is missing".to_owned(), |given| format!("{given:?} is none"));
+    OpenError::InvalidOption { option: "type", reason: format!("{given}: it is stream, seqpacket or dgram") }
 }

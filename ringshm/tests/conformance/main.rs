@@ -8,7 +8,8 @@ mod suite;
 
 use subject::Subject;
 
-/// The suite, for the channel of that name. `{id}` stands for something that no other test has, `{dir}` for a folder of its own.
+/// The suite, for the channel of that name. `{id}` stands for something that no other test has, `{dir}` for a folder of its own,
+/// `{port}` for a TCP port that nobody has.
 macro_rules! conforms {
     ($($subject:ident: $name:expr;)*) => {$(
         mod $subject {
@@ -41,4 +42,9 @@ conforms! {
     sysv_mq: "sysv://{dir}?capacity=4096";
     lossy_reader: "shm://{id}?ring=broadcast&capacity=4096&lossy";
     unix_datagrams: "unix:{dir}/s?type=dgram";
+    unix_stream: "unix:{dir}/s?type=stream";
+    unix_seqpacket: "unix:{dir}/s?type=seqpacket";
+    unix_bare_seqpacket: "unix:{dir}/s?type=seqpacket&framing=bare&max_message=100000";
+    tcp: "tcp://localhost:{port}";
+    tcp_lines: "tcp://127.0.0.1:{port}?framing=lines&max_message=300";
 }

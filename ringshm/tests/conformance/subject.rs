@@ -10,6 +10,12 @@ pub(crate) struct Subject {
     folder: PathBuf,
 }
 
+/// A TCP port that nobody has. The kernel does not soon offer it to anybody else.
+fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("localhost:0").expect("there are free ports");
+    listener.local_addr().expect("it has one").port().to_string()
+}
+
 impl Subject {
     pub(crate) fn named(template: &str) -> Self {
         let (id, folder) = (0..)
@@ -24,7 +30,7 @@ impl Subject {
             })
             .expect("the numbers do not end");
         let path = folder.to_str().expect("it has a plain name");
-        let name = template.replace("{id}", &id).replace("{dir}", path);
+        let name = template.replace("{id}", &id).replace("{dir}", path).replace("{port}", &free_port());
         Self { name, folder }
     }
 
