@@ -39,12 +39,20 @@ conforms! {
     broadcast_ring: "shm://{id}?ring=broadcast&capacity=4096";
     auto_by_ring: "auto://{id}?capacity=4096&sockets={dir}&without=handover,unix";
     posix_mq: "mq:///{id}?messages=8";
+    bare_posix_mq: "mq:///{id}?messages=8&framing=bare";
     sysv_mq: "sysv://{dir}?capacity=4096";
+    auto_by_socket: "auto://{id}?capacity=4096&sockets={dir}&without=shm,handover";
+    auto_by_tcp: "auto://{id}?capacity=4096&without=shm,handover,unix&tcp=127.0.0.1:{port}";
+    pipe: "pipe:{pipe}";
+    fifo: "fifo:{dir}/f";
+    fifo_of_lines: "fifo:{dir}/f?framing=lines&max_message=300";
+    fifo_of_many: "fifo:{dir}/f?senders=many";
     lossy_reader: "shm://{id}?ring=broadcast&capacity=4096&lossy";
     unix_datagrams: "unix:{dir}/s?type=dgram";
     unix_stream: "unix:{dir}/s?type=stream";
     unix_seqpacket: "unix:{dir}/s?type=seqpacket";
     unix_bare_seqpacket: "unix:{dir}/s?type=seqpacket&framing=bare&max_message=100000";
     tcp: "tcp://localhost:{port}";
+    udp: "udp://127.0.0.1:{port}";
     tcp_lines: "tcp://127.0.0.1:{port}?framing=lines&max_message=300";
 }

@@ -2,12 +2,22 @@
 
 use ringshm::{Receiver, Sender};
 use std::io::ErrorKind;
+use std::os::fd::{IntoRawFd as _, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// A channel by its name, and a folder for what it has in the file system, which must be empty at the end.
 pub(crate) struct Subject {
     name: String,
     folder: PathBuf,
+    /// The other end of a pipe of which one was opened.
+    other_end: Mutex<Option<(Side, OwnedFd)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Sender,
+    Receiver,
 }
 
 /// A TCP port that nobody has. The kernel does not soon offer it to anybody else.
@@ -31,18 +41,39 @@ impl Subject {
             .expect("the numbers do not end");
         let path = folder.to_str().expect("it has a plain name");
         let name = template.replace("{id}", &id).replace("{dir}", path).replace("{port}", &free_port());
-        Self { name, folder }
+        Self { name, folder, other_end: Mutex::new(None) }
+    }
+
+    /// The name of one side. `{pipe}` is the number of a descriptor, which whoever opens it takes over.
+    fn name_of(&self, side: Side) -> String {
+        if !self.name.contains("{pipe}") {
+            return self.name.clone();
+        }
+        let mut other_end = self.other_end.lock().expect("nobody panics with it");
+        let end = match other_end.take() {
+            Some((other, end)) if other == side => end,
+            _ => {
+                let (from, to) = rustix::pipe::pipe().expect("there are descriptors");
+                let (end, other) = match side {
+                    Side::Sender => (to, (Side::Receiver, from)),
+                    Side::Receiver => (from, (Side::Sender, to)),
+                };
+                *other_end = Some(other);
+                end
+            }
+        };
+        self.name.replace("{pipe}", &end.into_raw_fd().to_string())
     }
 
     pub(crate) fn sender(&self) -> Box<dyn Sender> {
-        ringshm::open(&self.name)
+        ringshm::open(&self.name_of(Side::Sender))
             .directory(&self.folder)
             .sender()
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
     pub(crate) fn receiver(&self) -> Box<dyn Receiver> {
-        ringshm::open(&self.name)
+        ringshm::open(&self.name_of(Side::Receiver))
             .directory(&self.folder)
             .receiver()
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
