@@ -1,14 +1,18 @@
 //! The plots: which figures of the summary belong together.
 
 mod chart;
+mod dots;
 
+use crate::comparison::{LARGE, Line};
 use crate::plan::Cargo;
 use crate::probe::State;
+use crate::site;
 use crate::suite::{Title, Topic};
 use crate::summary::{Row, Section, Standing};
 use crate::table::{rate, time};
 use anyhow::{Context as _, Result};
-use chart::{Chart, Series};
+use chart::{Chart, Label, Series};
+use dots::{Dot, Dots};
 use std::path::Path;
 
 /// Draws every plot for which there are figures into a folder, which is made. Returns the names of the files.
@@ -26,6 +30,37 @@ pub fn draw(sections: &[Section], folder: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// The picture of channels side by side, as SVG.
+#[must_use]
+pub fn comparison(state: State, lines: &[Line<'_>]) -> String {
+    let row = |line: &Line<'_>| {
+        let dots = line.figures.iter().map(|figure| {
+            let row = (*figure)?;
+            // Of times the median and the one in a hundred; of rates the range of the rounds.
+            let range = row.spread.as_ref().map_or(row.range, |spread| (row.median, spread.p99));
+            Some(Dot { value: row.median, range })
+        });
+        let is_bare = !line.name.contains(':');
+        let colour = match site::scheme(line.name) {
+            _ if is_bare => "#7f7f7f",
+            "shm" | "sysv-shm" | "file" => "#d55e00",
+            _ => "#0072b2",
+        };
+        let name = if is_bare { format!("bare {}", line.name) } else { line.name.to_owned() };
+        dots::Row { name, colour, dots: dots.collect() }
+    };
+    let bytes = |rate_of_large: f64| format!("{:.2} GB/s", rate_of_large * LARGE as f64 / 1e9);
+    let panels: [(&str, Label); 4] = [
+        ("64 B, one by one", rate),
+        ("64 B, in batches of 64", rate),
+        ("4 KiB, one by one", bytes),
+        ("round trip of 64 B, to p99", time),
+    ];
+    let title = format!("Channels between two processes{}", among(Some(state)));
+    let panels = panels.into_iter().map(|(title, label)| (title.to_owned(), label)).collect();
+    Dots { title, rows: lines.iter().map(row).collect(), panels }.svg()
 }
 
 fn charts(sections: &[Section]) -> Vec<(String, Chart)> {
