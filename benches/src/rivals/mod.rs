@@ -456,7 +456,7 @@ fn channel(name: &str) -> Rival {
 pub fn bare_form(name: &str) -> Option<&'static str> {
     match site::scheme(name) {
         "pipe" | "fifo" => Some("pipe"),
-        "unix" if matches!(site::option(name, "type"), None | Some("stream")) => Some("unix socket"),
+        "unix" if site::option(name, "type") == Some("stream") => Some("unix socket"),
         _ => None,
     }
 }

@@ -89,8 +89,8 @@ fn page(processors: u32, channels: &[Candidate], states: &States<'_>, findings: 
 
 const LEGEND: &str = "\
 Medians of the rounds.
-Both sides are used through their names alone, and block when they wait. A ring's sides spin for 50 us before they sleep, unless its
-name says wait=park. Where 64 B are too long, 8 B are sent.
+Both sides are used through their names alone, wait in blocking calls, and check every byte. Some spin before they sleep: a ring's for 50 us,
+unless its name says wait=park. Where 64 B are too long, 8 B are sent.
 LOSS: whether a message may get lost without a fault of the two programs; the share that did stands behind the rate.";
 
 /// A row for each channel, and one for each of the bare forms beside them.
@@ -147,7 +147,7 @@ fn can(abilities: &Abilities) -> [Styled; 5] {
     [
         abilities.senders.as_str().into(),
         abilities.receivers.as_str().into(),
-        size::bytes(abilities.longest as u64).into(),
+        size::bytes(abilities.longest as u64).replace(".0 ", " ").into(),
         abilities.order.as_str().into(),
         Styled::new(loss, if loss == "never" { Style::new() } else { AnsiColor::Yellow.on_default() }),
     ]
