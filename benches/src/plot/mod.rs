@@ -3,7 +3,7 @@
 mod chart;
 mod dots;
 
-use crate::comparison::{LARGE, Line};
+use crate::comparison::{LARGE, Line, TESTS};
 use crate::plan::Cargo;
 use crate::probe::State;
 use crate::site;
@@ -32,15 +32,23 @@ pub fn draw(sections: &[Section], folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// The panels of a comparison: what their values are in, and how they are written.
+const PANELS: [(&str, f64, Label); TESTS] = [
+    ("64 B, one by one", 1.0, rate),
+    ("64 B, in batches of 64", 1.0, rate),
+    ("4 KiB, one by one", LARGE as f64, |bytes| format!("{:.2} GB/s", bytes / 1e9)),
+    ("round trip of 64 B, to p99", 1.0, time),
+];
+
 /// The picture of channels side by side, as SVG.
 #[must_use]
 pub fn comparison(state: State, lines: &[Line<'_>]) -> String {
     let row = |line: &Line<'_>| {
-        let dots = line.figures.iter().map(|figure| {
+        let dots = line.figures.iter().zip(PANELS).map(|(figure, (_, unit, _))| {
             let row = (*figure)?;
             // Of times the median and the one in a hundred; of rates the range of the rounds.
             let range = row.spread.as_ref().map_or(row.range, |spread| (row.median, spread.p99));
-            Some(Dot { value: row.median, range })
+            Some(Dot { value: row.median * unit, range: (range.0 * unit, range.1 * unit) })
         });
         let is_bare = !line.name.contains(':');
         let colour = match site::scheme(line.name) {
@@ -51,15 +59,8 @@ pub fn comparison(state: State, lines: &[Line<'_>]) -> String {
         let name = if is_bare { format!("bare {}", line.name) } else { line.name.to_owned() };
         dots::Row { name, colour, dots: dots.collect() }
     };
-    let bytes = |rate_of_large: f64| format!("{:.2} GB/s", rate_of_large * LARGE as f64 / 1e9);
-    let panels: [(&str, Label); 4] = [
-        ("64 B, one by one", rate),
-        ("64 B, in batches of 64", rate),
-        ("4 KiB, one by one", bytes),
-        ("round trip of 64 B, to p99", time),
-    ];
     let title = format!("Channels between two processes{}", among(Some(state)));
-    let panels = panels.into_iter().map(|(title, label)| (title.to_owned(), label)).collect();
+    let panels = PANELS.into_iter().map(|(title, _, label)| (title.to_owned(), label)).collect();
     Dots { title, rows: lines.iter().map(row).collect(), panels }.svg()
 }
 

@@ -155,6 +155,58 @@ fn channels_are_measured_side_by_side() {
 }
 
 #[test]
+fn every_mechanism_is_measured_or_says_why_not() {
+    let _alone = alone();
+    let place = Place::new();
+    let bench = place.run(&["bench", "--all", "--rounds", "1", "--seconds", "1", "--json"]);
+    assert_eq!(bench.code(), Some(0), "{}", bench.stderr);
+    let report: Value = serde_json::from_slice(&bench.stdout).unwrap();
+    let channels = report["channels"].as_array().unwrap();
+    let schemes = ["shm:", "pipe:", "fifo:", "mq:", "sysv:", "unix:", "tcp:", "udp:", "signal:"];
+    for scheme in schemes {
+        let of_scheme = channels.iter().filter(|channel| channel["name"].as_str().unwrap().starts_with(scheme));
+        assert!(of_scheme.count() > 0, "{scheme} is not in {report}");
+    }
+    for channel in channels {
+        let (name, can) = (channel["name"].as_str().unwrap(), channel.get("abilities").is_some());
+        // A machine may lack queues, or a network. Rings, pipes and Unix sockets it has.
+        assert_ne!(can, channel.get("refused").is_some(), "{channel}");
+        assert!(can || !["shm:", "pipe:", "fifo:", "unix:"].iter().any(|scheme| name.starts_with(scheme)), "{channel}");
+        let rows =
+            report["sections"].as_array().unwrap().iter().flat_map(|section| section["lines"].as_array().unwrap());
+        let measured = rows.filter(|row| row["name"] == name).count();
+        let longest = channel["abilities"]["longest"].as_u64().unwrap_or(0);
+        assert_eq!(
+            measured,
+            if !can {
+                0
+            } else if longest < 4096 {
+                3
+            } else {
+                4
+            },
+            "{name}: {}",
+            bench.stderr
+        );
+    }
+    assert_eq!(place.leftovers(), [""; 0]);
+    assert_eq!(left_by("ringshm-bench-"), [""; 0]);
+    assert_eq!(queues(), "");
+}
+
+/// What begins so where channels have their files.
+fn left_by(prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(prefix)).collect()
+}
+
+/// The System V queues that there are, without the heading.
+fn queues() -> String {
+    let text = std::fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
+    text.split_once('\n').map_or_else(String::new, |(_, queues)| queues.to_owned())
+}
+
+#[test]
 fn a_channel_that_cannot_be_had_is_a_line_that_says_why() {
     let _alone = alone();
     let place = Place::new();
