@@ -1,6 +1,7 @@
 //! The benchmark measures what it says, and leaves nothing behind when it is interrupted. How fast anything is, is not tested.
 
 use crate::place::{Finished, Place};
+use ringshm_benches::site;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
@@ -158,7 +159,8 @@ fn channels_are_measured_side_by_side() {
 fn every_mechanism_is_measured_or_says_why_not() {
     let _alone = alone();
     let place = Place::new();
-    let bench = place.run(&["bench", "--all", "--rounds", "1", "--seconds", "1", "--json"]);
+    let bench = place.start(&["bench", "--all", "--rounds", "1", "--seconds", "1", "--json"]);
+    let (pid, bench) = (bench.pid(), bench.finish());
     assert_eq!(bench.code(), Some(0), "{}", bench.stderr);
     let report: Value = serde_json::from_slice(&bench.stdout).unwrap();
     let channels = report["channels"].as_array().unwrap();
@@ -190,20 +192,24 @@ fn every_mechanism_is_measured_or_says_why_not() {
         );
     }
     assert_eq!(place.leftovers(), [""; 0]);
-    assert_eq!(left_by("ringshm-bench-"), [""; 0]);
-    assert_eq!(queues(), "");
+    assert_eq!(left_by(pid), [""; 0]);
 }
 
-/// What begins so where channels have their files.
-fn left_by(prefix: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(prefix)).collect()
-}
-
-/// The System V queues that there are, without the heading.
-fn queues() -> String {
-    let text = std::fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
-    text.split_once('\n').map_or_else(String::new, |(_, queues)| queues.to_owned())
+/// What a bench of that number has left where channels have their files, and of queues.
+fn left_by(bench: u32) -> Vec<String> {
+    let prefix = format!("ringshm-bench-{bench}-");
+    let files = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let files = files.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(&prefix));
+    // The first column is the key, in decimal.
+    let queues = std::fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
+    let keys: Vec<&str> = queues.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let names =
+        (0..1000).flat_map(|run| [0, 1].map(|channel| site::of("sysv:", &format!("{prefix}{run}-{channel}")).unwrap()));
+    let names = names.filter(|name| {
+        let key = i32::from_str_radix(name.strip_prefix("sysv://0x").unwrap(), 16).unwrap();
+        keys.contains(&key.to_string().as_str())
+    });
+    files.chain(names).collect()
 }
 
 #[test]
