@@ -37,6 +37,12 @@ pub fn scheme(name: &str) -> &str {
     parts(name).scheme
 }
 
+/// Whether it is a ring's, wherever that lies.
+#[must_use]
+pub fn is_ring(name: &str) -> bool {
+    matches!(scheme(name), "shm" | "file" | "sysv-shm")
+}
+
 /// The value of an option if it is given, empty if it was given without one.
 #[must_use]
 pub fn option<'a>(name: &'a str, option: &str) -> Option<&'a str> {

@@ -51,10 +51,10 @@ pub fn comparison(state: State, lines: &[Line<'_>]) -> String {
             Some(Dot { value: row.median * unit, range: (range.0 * unit, range.1 * unit) })
         });
         let is_bare = !line.name.contains(':');
-        let colour = match site::scheme(line.name) {
+        let colour = match site::is_ring(line.name) {
             _ if is_bare => "#7f7f7f",
-            "shm" | "sysv-shm" | "file" => "#d55e00",
-            _ => "#0072b2",
+            true => "#d55e00",
+            false => "#0072b2",
         };
         let name = if is_bare { format!("bare {}", line.name) } else { line.name.to_owned() };
         dots::Row { name, colour, dots: dots.collect() }

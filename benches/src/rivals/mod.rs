@@ -446,7 +446,7 @@ fn libraries() -> Vec<Rival> {
 fn channel(name: &str) -> Rival {
     let look = Play { link: channels::link, run: |stage| stage::looking(stage, channels::look) };
     // Over the kernel's mechanisms both sides sleep in turns, and so they do over a ring if they are told to.
-    let takes_turns = site::scheme(name) != "shm" || site::option(name, "wait").is_some();
+    let takes_turns = !site::is_ring(name) || site::option(name, "wait").is_some();
     let rival = Rival::across::<channels::Channels>("a channel", Side::Ours).with_batches();
     Rival { look: Some(look), takes_turns, bare: bare_form(name), ..rival }
 }
