@@ -17,6 +17,11 @@ pub trait Sender<M> {
 
     /// Sends `count` messages, numbered from `first`, together if the rival can.
     fn send_batch(&mut self, first: u64, count: usize);
+
+    /// Whether what was sent may get lost, the end of the run as well.
+    fn may_lose(&self) -> bool {
+        false
+    }
 }
 
 /// The receiving end of a channel of messages of fixed size.
@@ -35,6 +40,11 @@ pub trait Receiver<M> {
 
     /// Receives at least one message, and those that come with it.
     fn recv_batch(&mut self, check: &mut impl Inspect);
+
+    /// Whether some of what was sent may not come.
+    fn may_miss(&self) -> bool {
+        false
+    }
 }
 
 /// The sending end of a channel of records.
@@ -90,7 +100,7 @@ pub trait RecordsWithin {
 pub struct Link {
     /// The descriptors that [`Across::link`] made.
     pub files: Vec<File>,
-    /// A name that no other channel has, for rivals with names.
+    /// A name that no other channel has, for rivals with names; of a channel of ringshm's that is measured by its name, that.
     pub name: String,
     /// Which of the producers, or of the consumers, this process is.
     pub member: usize,

@@ -185,6 +185,11 @@ impl Control {
         self.ended.0.fetch_add(1, Release);
     }
 
+    /// Whether a consumer has seen the end.
+    pub fn has_ended(&self) -> bool {
+        self.ended.0.load(Acquire) > 0
+    }
+
     /// Waits until so many consumers have seen the end.
     pub fn wait_for_ended(&self, consumers: u32) {
         while self.ended.0.load(Acquire) < consumers {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`plan`] | what one run measures, as data |
 //! | [`rivals`] | who is measured, as data |
+//! | [`comparison`], [`site`], [`abilities`] | channels by their names: which of them this machine has, where theirs are, what they can do, side by side |
 //! | [`stream`], [`crowd`], [`trip`], [`offered`], [`recovery`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, deaths, the hardware's limits |
 //! | [`tail`], [`setting`] | the one message in ten thousand, depending on what a real-time program asks of the machine |
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
@@ -24,8 +25,10 @@
     reason = "what is measured here is never modelled: the control page and the bare limits use core's atomics themselves"
 )]
 
+pub mod abilities;
 pub mod channel;
 pub mod clock;
+pub mod comparison;
 pub mod control;
 pub mod crowd;
 pub mod limits;
@@ -41,6 +44,7 @@ pub mod records;
 pub mod recovery;
 pub mod rivals;
 pub mod setting;
+pub mod site;
 pub mod stage;
 pub mod stream;
 pub mod suite;

@@ -51,22 +51,52 @@ impl core::fmt::Display for Interrupted {
 
 impl core::error::Error for Interrupted {}
 
+/// From when this was made, SIGINT, SIGTERM and SIGHUP end a measurement instead of the process.
+#[derive(Debug)]
+pub struct Interrupts {
+    /// The signal that has arrived, or 0.
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interrupts {
+    /// Catches them.
+    ///
+    /// # Errors
+    /// If signals cannot be caught.
+    pub fn catch() -> Result<Self> {
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+        }
+        Ok(Self { signal })
+    }
+
+    /// The one that has arrived.
+    #[must_use]
+    pub fn arrived(&self) -> Option<Interrupted> {
+        // Relaxed: a number, nothing is read through it.
+        match self.signal.load(Relaxed) {
+            0 => None,
+            signal => Some(Interrupted(signal as i32)),
+        }
+    }
+}
+
 /// Measures all groups, one after the other, and calls `report` with the sections of each. The first round of a group is always
 /// played. Standard error shows how far it is, if it is a
 /// terminal, and which runs fail: they are left out.
 ///
-/// From here on SIGINT, SIGTERM and SIGHUP end a measurement instead of the process.
-///
 /// # Errors
-/// [`Interrupted`]; or if signals cannot be caught. No process of a run is left then.
-pub fn measure(groups: &[Group], effort: Effort, mut report: impl FnMut(&[Section])) -> Result<Findings> {
+/// [`Interrupted`]. No process of a run is left then.
+pub fn measure(
+    groups: &[Group],
+    effort: Effort,
+    interrupts: &Interrupts,
+    mut report: impl FnMut(&[Section]),
+) -> Result<Findings, Interrupted> {
     let Effort { rounds, time, undisturbed } = effort;
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
-    }
     let progress = progress(groups.iter().map(|group| group.plans.len() * rounds).sum());
-    let mut measurement = Measurement { signal, progress, undisturbed, runs: 0, moved: 0, disturbed: 0 };
+    let mut measurement = Measurement { interrupts, progress, undisturbed, runs: 0, moved: 0, disturbed: 0 };
     let end = Instant::now() + time;
     let mut all = Vec::new();
     for (index, group) in groups.iter().enumerate() {
@@ -88,9 +118,8 @@ fn progress(runs: usize) -> ProgressBar {
     ProgressBar::new(runs as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-struct Measurement {
-    /// The signal that has arrived, or 0.
-    signal: Arc<AtomicUsize>,
+struct Measurement<'a> {
+    interrupts: &'a Interrupts,
     progress: ProgressBar,
     undisturbed: bool,
     runs: u64,
@@ -98,9 +127,9 @@ struct Measurement {
     disturbed: u64,
 }
 
-impl Measurement {
+impl Measurement<'_> {
     /// Measures a group: in each round everybody once, one after the other.
-    fn group(&mut self, group: &Group, rounds: usize, until: Instant) -> Result<Vec<Section>> {
+    fn group(&mut self, group: &Group, rounds: usize, until: Instant) -> Result<Vec<Section>, Interrupted> {
         self.progress.set_message(group.title.to_string());
         let mut runs = Vec::new();
         for round in 0..rounds {
@@ -113,16 +142,16 @@ impl Measurement {
     }
 
     /// One run: again if the cores moved or others were busy, and none if it fails, or if it is too late for another round.
-    fn run(&mut self, group: &Group, plan: usize, round: usize, until: Instant) -> Result<Option<Run>> {
+    fn run(&mut self, group: &Group, plan: usize, round: usize, until: Instant) -> Result<Option<Run>, Interrupted> {
         for _ in 0..TRIES {
             if round > 0 && Instant::now() >= until {
                 break;
             }
             self.runs += 1;
             let accounts = if self.undisturbed { Accounts::now() } else { None };
-            let outcome = processes::play(&group.plans[plan], self.runs, &|| self.interruption().is_some());
-            if let Some(interrupted) = self.interruption() {
-                return Err(interrupted.into());
+            let outcome = processes::play(&group.plans[plan], self.runs, &|| self.interrupts.arrived().is_some());
+            if let Some(interrupted) = self.interrupts.arrived() {
+                return Err(interrupted);
             }
             match outcome {
                 Ok(_) if accounts.is_some_and(|before| before.were_others_busy()) => self.disturbed += 1,
@@ -138,13 +167,5 @@ impl Measurement {
             }
         }
         Ok(None)
-    }
-
-    fn interruption(&self) -> Option<Interrupted> {
-        // Relaxed: a number, nothing is read through it.
-        match self.signal.load(Relaxed) {
-            0 => None,
-            signal => Some(Interrupted(signal as i32)),
-        }
     }
 }

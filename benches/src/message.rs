@@ -74,6 +74,8 @@ messages! {
     Lines4: 32 words aligned to 64;
     /// Sixteen cache lines.
     Lines16: 128 words aligned to 64;
+    /// As much as a page of memory.
+    Lines64: 512 words aligned to 64;
 }
 
 /// A consumer's check of what it receives.
@@ -89,6 +91,11 @@ pub trait Inspect {
 
     /// Whether the message that ends the run was seen.
     fn has_ended(&self) -> bool;
+
+    /// The share of the messages that did not come, where some may get lost.
+    fn lost(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A consumer's check: the numbers count up, and every message is sound.
@@ -126,5 +133,58 @@ impl Check {
     fn end(&mut self, number: u64, is_sound: bool) {
         assert!(number == END && is_sound, "message {number} (sound: {is_sound}) in the place of {}", self.seen);
         self.ended = true;
+    }
+}
+
+/// A consumer's check where messages may get lost: the numbers go up, and every message is sound.
+#[derive(Debug, Default)]
+pub struct LossyCheck {
+    seen: u64,
+    /// The lowest number that may come.
+    next: u64,
+    ended: bool,
+}
+
+impl Inspect for LossyCheck {
+    #[inline(always)]
+    fn see<M: Message>(&mut self, message: &M) {
+        let number = message.number();
+        assert!(message.is_sound() && number >= self.next, "message {number} in the place of {}, or later", self.next);
+        if number == END {
+            self.ended = true;
+        } else {
+            self.next = number + 1;
+            self.seen += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    #[inline(always)]
+    fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn lost(&self) -> Option<f64> {
+        Some((self.next - self.seen) as f64 / self.next.max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_got_lost_is_counted_and_what_comes_twice_is_noticed() {
+        let mut check = LossyCheck::default();
+        for number in [1, 2, 5, 7, END, END] {
+            check.see(&Line::numbered(number));
+        }
+        assert_eq!((check.seen(), check.has_ended(), check.lost()), (4, true, Some(0.5)));
+        let again = std::panic::catch_unwind(move || check.see(&Line::numbered(7)));
+        assert!(again.is_err());
     }
 }

@@ -1,13 +1,15 @@
 //! What one run measures, as data: it travels to the processes that play it as JSON.
 
+use crate::abilities::Abilities;
 use crate::setting::Setting;
 use crate::tail::Counts;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// One run: who, what, how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The rival's name in [`crate::rivals::all`].
+    /// The rival's name in [`crate::rivals::all`]; or the name of a channel, as [`ringshm::open`] takes it.
     pub rival: String,
     /// What is measured.
     pub test: Test,
@@ -21,6 +23,9 @@ pub struct Plan {
     pub wait: Waiting,
     /// Measured for as long, in seconds, after warming up.
     pub seconds: f64,
+    /// The folder for the names of rings, if it is not the usual one.
+    #[serde(default)]
+    pub directory: Option<PathBuf>,
 }
 
 /// How many send, and how many receive.
@@ -104,12 +109,14 @@ pub enum Test {
     },
     /// Blocks copied into memory on one core and out of it on the other: nothing that copies is faster.
     Copy,
+    /// Nothing is measured: one process takes both sides of a channel, sends a message and receives it, and says what the channel can do.
+    Look,
 }
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Cargo {
-    /// Messages of a fixed size in bytes: 8, 64, 256 or 1024.
+    /// Messages of a fixed size in bytes: 8, 64, 256, 1024 or 4096.
     Messages(usize),
     /// Records that all have this size in bytes.
     Records(usize),
@@ -195,6 +202,12 @@ pub struct Reading {
     pub spread: Option<Percentiles>,
     /// The share of a core that the consumer used.
     pub cpu: Option<f64>,
+    /// The share of the messages that got lost, where that may be.
+    #[serde(default)]
+    pub lost: Option<f64>,
+    /// What a channel can do, where that was the question.
+    #[serde(default)]
+    pub abilities: Option<Abilities>,
     /// All times, where those of several runs are added up.
     #[serde(default)]
     pub counts: Counts,

@@ -1,13 +1,15 @@
 //! A run from outside: its processes are started, awaited for a limited time, and never survive.
 
 use crate::control::Shared;
-use crate::plan::{Outcome, Plan};
+use crate::plan::{Outcome, Plan, Test};
 use crate::rivals::{self, Kind};
+use crate::site;
 use crate::stage::{Casting, Role, Stage};
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, getppid, pidfd_open, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -63,15 +65,25 @@ impl Player {
         let _ = self.child.kill();
     }
 
-    /// What it printed, if it is over and was successful.
-    fn finish(mut self) -> Result<String> {
+    /// What it found, if it is over, was successful and is the one that finds something.
+    fn finish(mut self) -> Result<Option<Outcome>> {
         let status = self.child.wait()?;
         self.is_over = true;
         let printed = self.printed.take().map(|printed| printed.join().expect("it does not panic"));
+        let printed = printed.transpose()?.unwrap_or_default();
         if !status.success() {
             bail!("a process of the run failed ({status})");
         }
-        Ok(printed.transpose()?.unwrap_or_default())
+        match serde_json::from_str(&printed).context("reading what a run found")? {
+            Report::Played(outcome) => Ok(outcome.map(|outcome| *outcome)),
+            Report::Failed(reason) => bail!(reason),
+        }
+    }
+
+    /// Whether it has ended.
+    fn has_ended(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&now)) == Ok(1)
     }
 }
 
@@ -84,17 +96,33 @@ impl Drop for Player {
     }
 }
 
+/// What a process of a run prints.
+#[derive(Serialize, Deserialize)]
+enum Report {
+    /// Its part is over. One process of the run has found something.
+    Played(Option<Box<Outcome>>),
+    /// It could not play its part, and why.
+    Failed(String),
+}
+
 /// What the names of all runs begin with; then come the starter's process number, a dash, and the run's number.
 const PREFIX: &str = "ringshm-bench-";
 
-/// Removes what a rival left under the run's name, when the run is over and its processes are gone.
-struct Sweep<'a>(&'a str);
+/// Removes what a rival left under the run's name, when the run is over and its processes are gone; and the channels that are measured by name.
+struct Sweep<'a> {
+    name: &'a str,
+    channels: &'a [String],
+    plan: &'a Plan,
+}
 
 impl Drop for Sweep<'_> {
     fn drop(&mut self) {
         sweep(|name| {
-            name.strip_prefix(self.0).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+            name.strip_prefix(self.name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
         });
+        for channel in self.channels.iter().filter(|channel| channel.contains(':')) {
+            site::clear(channel, self.plan.directory.as_deref());
+        }
     }
 }
 
@@ -131,6 +159,7 @@ pub fn play(plan: &Plan, number: u64, is_interrupted: &dyn Fn() -> bool) -> Resu
     let name = format!("{PREFIX}{}-{number}", std::process::id());
     let control = Shared::create()?;
     let links = rival.links(plan)?;
+    let names = rival.names(plan, (0..links.len()).map(|index| format!("{name}-{index}")))?;
     for file in links.iter().flatten().chain([&control]) {
         // What is started from here on inherits it.
         fcntl_setfd(file, FdFlags::empty())?;
@@ -141,10 +170,11 @@ pub fn play(plan: &Plan, number: u64, is_interrupted: &dyn Fn() -> bool) -> Resu
         member,
         control: control.as_raw_fd(),
         channels: links.iter().map(|files| files.iter().map(OwnedFd::as_raw_fd).collect()).collect(),
-        name: name.clone(),
+        names: names.clone(),
     };
-    let _sweep = Sweep(&name);
+    let _sweep = Sweep { name: &name, channels: &names, plan };
     let parts: Vec<(Role, usize)> = match rival.kind {
+        _ if plan.test == Test::Look => vec![(Role::Both, 0)],
         Kind::Threads => vec![(Role::Both, 0)],
         Kind::Processes => {
             let producers = (0..plan.crew.producers).map(|member| (Role::Producer, member));
@@ -154,13 +184,14 @@ pub fn play(plan: &Plan, number: u64, is_interrupted: &dyn Fn() -> bool) -> Resu
     let players: Vec<Player> = parts.into_iter().map(|part| Player::start(&casting(part))).collect::<Result<_>>()?;
     // Only they have the ends of pipes and sockets now, so that a failing one is noticed by the other.
     drop(links);
-    wait(&players, Duration::from_secs_f64(plan.seconds * 2.0 + 10.0), is_interrupted)?;
+    if let Err(error) = wait(&players, Duration::from_secs_f64(plan.seconds * 2.0 + 10.0), is_interrupted) {
+        // One that has failed knows why. The others have waited for it.
+        let mut failed = players.into_iter().filter(Player::has_ended).filter_map(|player| player.finish().err());
+        return Err(failed.next().unwrap_or(error));
+    }
     let mut outcome = None;
     for player in players {
-        let printed = player.finish()?;
-        if !printed.is_empty() {
-            outcome = Some(serde_json::from_str(&printed).context("reading what a run found")?);
-        }
+        outcome = player.finish()?.or(outcome);
     }
     outcome.context("no process of the run printed what it found")
 }
@@ -218,10 +249,16 @@ fn take_part(casting: &str, parent: &str) -> Result<()> {
         report(panic);
         std::process::exit(101);
     }));
+    let report = match perform(casting) {
+        Ok(outcome) => Report::Played(outcome.map(Box::new)),
+        Err(error) => Report::Failed(format!("{error:#}")),
+    };
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn perform(casting: &str) -> Result<Option<Outcome>> {
     let casting: Casting = serde_json::from_str(casting).context("reading the casting")?;
     let rival = rivals::named(&casting.plan.rival)?;
-    if let Some(outcome) = rival.run(&Stage::enter(casting)?)? {
-        println!("{}", serde_json::to_string(&outcome)?);
-    }
-    Ok(())
+    rival.run(&Stage::enter(casting)?)
 }

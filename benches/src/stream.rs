@@ -8,10 +8,12 @@
 use crate::channel::{Receiver, RecordReceiver, RecordSender, Sender};
 use crate::clock::{from_nanoseconds, nanoseconds, ticks};
 use crate::control::Control;
-use crate::message::{Check, END, Inspect as _, Message};
+use crate::message::{Check, END, Inspect, LossyCheck, Message};
 use crate::plan::Reading;
 use crate::probe::median;
 use crate::records::{Feed, RecordCheck, Source};
+use std::thread;
+use std::time::Duration;
 
 /// Messages between two looks at whether the producer shall stop.
 pub const BLOCK: u64 = 64;
@@ -21,6 +23,9 @@ const WINDOW: (f64, f64) = (5e3, 50e3);
 
 /// A median so many times the mean is that of bursts.
 const BURSTS: f64 = 1.3;
+
+/// Where messages may get lost, the one that ends the run is sent again after so long.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// The producer of messages.
 pub fn produce<M: Message>(to: &mut impl Sender<M>, batch: usize, control: &Control) {
@@ -36,7 +41,20 @@ pub fn produce<M: Message>(to: &mut impl Sender<M>, batch: usize, control: &Cont
             next += batch as u64;
         }
     }
-    if batch == 1 { to.send(M::numbered(END)) } else { to.send_batch(END, 1) }
+    loop {
+        if batch == 1 {
+            to.send(M::numbered(END))
+        } else {
+            to.send_batch(END, 1)
+        }
+        if !to.may_lose() {
+            break;
+        }
+        thread::sleep(AGAIN);
+        if control.has_ended() {
+            break;
+        }
+    }
 }
 
 /// The consumer of messages.
@@ -47,22 +65,38 @@ pub fn consume<M: Message>(
     seconds: f64,
     control: &Control,
 ) -> Reading {
-    let mut check = Check::default();
-    if batch == 1 {
+    if from.may_miss() {
+        consume_with(from, LossyCheck::default(), batch, capacity, seconds, control)
+    } else {
+        consume_with(from, Check::default(), batch, capacity, seconds, control)
+    }
+}
+
+fn consume_with<M: Message>(
+    from: &mut impl Receiver<M>,
+    mut check: impl Inspect,
+    batch: usize,
+    capacity: usize,
+    seconds: f64,
+    control: &Control,
+) -> Reading {
+    let reading = if batch == 1 {
         take_time(capacity, seconds, control, |goal| {
-            while check.seen < goal && !check.ended {
+            while check.seen() < goal && !check.has_ended() {
                 check.see(&from.recv());
             }
-            (check.seen, check.ended)
+            (check.seen(), check.has_ended())
         })
     } else {
         take_time(capacity, seconds, control, |goal| {
-            while check.seen < goal && !check.ended {
+            while check.seen() < goal && !check.has_ended() {
                 from.recv_batch(&mut check);
             }
-            (check.seen, check.ended)
+            (check.seen(), check.has_ended())
         })
-    }
+    };
+    control.end();
+    Reading { lost: check.lost(), ..reading }
 }
 
 /// The producer of records.

@@ -242,7 +242,7 @@ impl Suite {
 
     fn plan(&self, rival: &str, test: Test, title: &Title, wait: Waiting) -> Plan {
         let (rival, capacity, crew) = (rival.to_owned(), title.capacity, title.crew);
-        Plan { rival, test, cargo: title.cargo, crew, capacity, wait, seconds: self.seconds }
+        Plan { rival, test, cargo: title.cargo, crew, capacity, wait, seconds: self.seconds, directory: None }
     }
 
     /// Those of a kind who can carry this, in their order.

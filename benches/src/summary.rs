@@ -46,6 +46,9 @@ pub struct Row {
     pub spread: Option<Percentiles>,
     /// The share of a core that the consumer used.
     pub cpu: Option<f64>,
+    /// The share of the messages that got lost, where that may be; the median of the rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<f64>,
     /// The distribution of times in all rounds together, where that was the question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<Tail>,
@@ -117,6 +120,7 @@ fn row(plan: &Plan, runs: &[&Run]) -> Row {
     let typical = runs.iter().min_by(|a, b| off(a).total_cmp(&off(b)));
     let mut sustained: Vec<f64> = runs.iter().map(|run| run.outcome.reading.sustained).collect();
     let mut cpu: Vec<f64> = runs.iter().filter_map(|run| run.outcome.reading.cpu).collect();
+    let mut lost: Vec<f64> = runs.iter().filter_map(|run| run.outcome.reading.lost).collect();
     Row {
         name: name(plan),
         side: standing_of(plan),
@@ -132,6 +136,7 @@ fn row(plan: &Plan, runs: &[&Run]) -> Row {
         to: BTreeMap::new(),
         spread: typical.and_then(|run| run.outcome.reading.spread.clone()),
         cpu: (!cpu.is_empty()).then(|| median(&mut cpu)),
+        lost: (!lost.is_empty()).then(|| median(&mut lost)),
         tail: Tail::of(runs.iter().map(|run| &run.outcome.reading.counts)),
     }
 }

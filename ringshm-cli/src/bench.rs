@@ -2,24 +2,38 @@
 //!
 //! `ringshm-benches` measures; here are the options, and the page around its table.
 
+mod channels;
 mod tail;
 
 use crate::failure::Failure;
 use crate::print;
-use ringshm_benches::measurement::{Effort, Findings, Interrupted, measure};
+use ringshm_benches::measurement::{Effort, Findings, Interrupted, Interrupts, measure};
 use ringshm_benches::suite::{self, Group};
 use ringshm_benches::{processes, table};
 use rustix::thread::sched_getaffinity;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-It uses the first two processors that it may use. To choose two others: taskset -c 2,3 ringshm bench";
+It uses the first two processors that it may use. To choose two others: taskset -c 2,3 ringshm bench
+
+Channels by their names, such as tcp: unix:?type=dgram shm://x?ring=mpmc: what counts of a name is the scheme, the options, and the folder or
+the host. What is measured is a channel of its own, so that whoever uses the one of that name is not disturbed.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// Measure channels of these names side by side instead, through any mechanism: speed, and what each can do
+    #[arg(value_name = "NAME", conflicts_with_all = ["rt", "capacity"])]
+    names: Vec<String>,
+    /// The same for one channel of each mechanism that this machine has: about 45 seconds
+    #[arg(long, conflicts_with_all = ["rt", "capacity"])]
+    all: bool,
+    /// Draw the comparison of channels into this file, as SVG
+    #[arg(long, value_name = "FILE", conflicts_with = "rt")]
+    plot: Option<PathBuf>,
     /// Measure the tail of the latency instead (p99.99, the longest), with and without what a real-time program asks of the machine: pages entered,
     /// and locked, huge pages, SCHED_FIFO
     #[arg(long)]
@@ -28,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     #[arg(conflicts_with = "rt")]
     rounds: u16,
-    /// Begin no more rounds after so many seconds; the first round is always finished [default: 20; with --rt 60]
+    /// Begin no more rounds after so many seconds; the first round is always finished [default: 20; of channels 45; with --rt 60]
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: Option<u64>,
     /// The capacity of the rings in messages, rounded up to a power of two [default: 1024; with --rt 65536]
@@ -45,7 +59,7 @@ pub(crate) fn part() -> Option<Result<ExitCode, Failure>> {
     Some(result.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::new(format!("{error:#}"))))
 }
 
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+pub(crate) fn run(directory: Option<&Path>, args: &Args) -> Result<(), Failure> {
     let processors = processors()?;
     if cfg!(debug_assertions) {
         // Nobody is left to be told if this fails.
@@ -54,10 +68,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.rt {
         return tail::run(args, processors);
     }
+    if args.all || !args.names.is_empty() {
+        return channels::run(directory, args, processors);
+    }
+    if args.plot.is_some() {
+        return Err(Failure::usage("--plot draws channels: name some, or say --all"));
+    }
     let (rounds, time) = (usize::from(args.rounds), Duration::from_secs(args.seconds.unwrap_or(SECONDS)));
     let groups = suite::short(args.capacity.unwrap_or(CAPACITY) as usize, rounds, time);
     let effort = Effort { rounds, time, undisturbed: false };
-    let findings = measured(&groups, effort)?;
+    let findings = measured(&groups, effort, &interrupts()?)?;
     if args.json { print::json(&findings.sections) } else { page(processors, &groups, &findings) }
 }
 
@@ -65,15 +85,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 const SECONDS: u64 = 20;
 const CAPACITY: u32 = 1024;
 
+/// From here on signals end a measurement instead of the process.
+fn interrupts() -> Result<Interrupts, Failure> {
+    Interrupts::catch().map_err(|error| Failure::at("catching signals", error))
+}
+
+/// A measurement was ended by a signal, and so is this process.
+fn ended(interrupted: Interrupted) -> Failure {
+    // Everything is cleaned up: now the signal may have its way.
+    let _ = signal_hook::low_level::emulate_default_handler(interrupted.0);
+    Failure::new(interrupted.to_string())
+}
+
 /// What was measured, if anything was.
-fn measured(groups: &[Group], effort: Effort) -> Result<Findings, Failure> {
-    let findings = measure(groups, effort, |_| ()).map_err(|error| {
-        if let Some(Interrupted(signal)) = error.downcast_ref() {
-            // Everything is cleaned up: now the signal may have its way.
-            let _ = signal_hook::low_level::emulate_default_handler(*signal);
-        }
-        Failure::new(format!("{error:#}"))
-    })?;
+fn measured(groups: &[Group], effort: Effort, interrupts: &Interrupts) -> Result<Findings, Failure> {
+    let findings = measure(groups, effort, interrupts, |_| ()).map_err(ended)?;
     if findings.sections.is_empty() {
         return Err(Failure::new("nothing could be measured: every run failed, or its processors moved"));
     }

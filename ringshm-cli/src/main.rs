@@ -73,7 +73,7 @@ struct Cli {
 enum Command {
     /// Show what this machine does: two processes, a live feed, throughput and latency, beside a pipe and a socket
     Demo(demo::Args),
-    /// Measure rings on this machine, beside pipes, sockets and the limits: about fifteen seconds
+    /// Measure rings on this machine, beside pipes, sockets and the limits: about fifteen seconds; or any channels beside each other
     Bench(bench::Args),
     /// Send records from a file or standard input into a ring
     Send(send::Args),
@@ -101,7 +101,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let directory = cli.dir.as_deref().map_or_else(Directory::default, Directory::new);
     match cli.command {
         Command::Demo(args) => demo::run(&directory, &args),
-        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(cli.dir.as_deref(), &args).map(|()| ExitCode::SUCCESS),
         Command::Send(args) => send::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Recv(args) => recv::run(&directory, &args),
         Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use ringshm_benches::measurement::{Effort, Findings, measure};
+use ringshm_benches::measurement::{Effort, Findings, Interrupts, measure};
 use ringshm_benches::suite::{self, Options};
 use ringshm_benches::{plot, processes, table};
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 100 } else { 840 });
     let effort = Effort { rounds, time: Duration::from_secs(seconds), undisturbed: !arguments.disturbed };
     let Findings { sections, runs, moved, disturbed } =
-        measure(&groups, effort, |sections| print!("{}", table::of(sections)))?;
+        measure(&groups, effort, &Interrupts::catch()?, |sections| print!("{}", table::of(sections)))?;
     println!(
         "\n{runs} runs, of which do not count: {moved} as the cores moved, {disturbed} as other programs were busy"
     );

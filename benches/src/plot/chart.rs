@@ -2,11 +2,14 @@
 
 use core::fmt::Write as _;
 
+/// How to write the value of a tick.
+pub(super) type Label = fn(f64) -> String;
+
 /// A chart. The labels of the ticks are made by the axes' functions.
 pub(super) struct Chart {
     pub(super) title: String,
-    pub(super) x: (String, fn(f64) -> String),
-    pub(super) y: (String, fn(f64) -> String),
+    pub(super) x: (String, Label),
+    pub(super) y: (String, Label),
     pub(super) series: Vec<Series>,
 }
 
@@ -26,13 +29,13 @@ const MARGINS: (f64, f64, f64, f64) = (80.0, 44.0, 220.0, 52.0);
 const COLOURS: [&str; 8] = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000"];
 
 /// A logarithmic scale from a range of values onto a range of the picture.
-struct Scale {
+pub(super) struct Scale {
     values: (f64, f64),
     places: (f64, f64),
 }
 
 impl Scale {
-    fn new(values: impl Iterator<Item = f64>, places: (f64, f64)) -> Self {
+    pub(super) fn new(values: impl Iterator<Item = f64>, places: (f64, f64)) -> Self {
         let (low, high) = values
             .filter(|value| *value > 0.0)
             .fold((f64::INFINITY, 0.0_f64), |range, value| (range.0.min(value), range.1.max(value)));
@@ -40,13 +43,13 @@ impl Scale {
         Self { values: (low / 1.2, high * 1.2), places }
     }
 
-    fn place(&self, value: f64) -> f64 {
+    pub(super) fn place(&self, value: f64) -> f64 {
         let share = (value / self.values.0).ln() / (self.values.1 / self.values.0).ln();
         self.places.0 + share * (self.places.1 - self.places.0)
     }
 
     /// Powers of ten, with their twos and fives where there is room.
-    fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         let decades = (self.values.1 / self.values.0).log10();
         let steps: &[f64] = if decades < 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let first = self.values.0.log10().floor() as i32;
@@ -124,7 +127,7 @@ impl Chart {
     }
 }
 
-fn text(svg: &mut String, place: (f64, f64), anchor: &str, text: &str) {
+pub(super) fn text(svg: &mut String, place: (f64, f64), anchor: &str, text: &str) {
     let _ = writeln!(
         svg,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",

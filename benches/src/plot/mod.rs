@@ -1,14 +1,18 @@
 //! The plots: which figures of the summary belong together.
 
 mod chart;
+mod dots;
 
+use crate::comparison::{LARGE, Line, TESTS};
 use crate::plan::Cargo;
 use crate::probe::State;
+use crate::site;
 use crate::suite::{Title, Topic};
 use crate::summary::{Row, Section, Standing};
 use crate::table::{rate, time};
 use anyhow::{Context as _, Result};
-use chart::{Chart, Series};
+use chart::{Chart, Label, Series};
+use dots::{Dot, Dots};
 use std::path::Path;
 
 /// Draws every plot for which there are figures into a folder, which is made. Returns the names of the files.
@@ -26,6 +30,38 @@ pub fn draw(sections: &[Section], folder: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// The panels of a comparison: what their values are in, and how they are written.
+const PANELS: [(&str, f64, Label); TESTS] = [
+    ("64 B, one by one", 1.0, rate),
+    ("64 B, in batches of 64", 1.0, rate),
+    ("4 KiB, one by one", LARGE as f64, |bytes| format!("{:.2} GB/s", bytes / 1e9)),
+    ("round trip of 64 B, to p99", 1.0, time),
+];
+
+/// The picture of channels side by side, as SVG.
+#[must_use]
+pub fn comparison(state: State, lines: &[Line<'_>]) -> String {
+    let row = |line: &Line<'_>| {
+        let dots = line.figures.iter().zip(PANELS).map(|(figure, (_, unit, _))| {
+            let row = (*figure)?;
+            // Of times the median and the one in a hundred; of rates the range of the rounds.
+            let range = row.spread.as_ref().map_or(row.range, |spread| (row.median, spread.p99));
+            Some(Dot { value: row.median * unit, range: (range.0 * unit, range.1 * unit) })
+        });
+        let is_bare = !line.name.contains(':');
+        let colour = match site::is_ring(line.name) {
+            _ if is_bare => "#7f7f7f",
+            true => "#d55e00",
+            false => "#0072b2",
+        };
+        let name = if is_bare { format!("bare {}", line.name) } else { line.name.to_owned() };
+        dots::Row { name, colour, dots: dots.collect() }
+    };
+    let title = format!("Channels between two processes{}", among(Some(state)));
+    let panels = PANELS.into_iter().map(|(title, _, label)| (title.to_owned(), label)).collect();
+    Dots { title, rows: lines.iter().map(row).collect(), panels }.svg()
 }
 
 fn charts(sections: &[Section]) -> Vec<(String, Chart)> {

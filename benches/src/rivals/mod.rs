@@ -1,5 +1,6 @@
 //! Who is measured, as data: see [`all`].
 
+mod channels;
 pub(crate) mod pausing;
 mod ringshm;
 mod ringshm_broadcast;
@@ -38,8 +39,9 @@ mod tokio;
 
 use crate::channel::{Across, Among, RecordsAcross, RecordsWithin, Within};
 use crate::limits::Bare;
-use crate::message::{Line, Lines4, Lines16, Word};
+use crate::message::{Line, Lines4, Lines16, Lines64, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
+use crate::site;
 use crate::stage::{self, Stage};
 use anyhow::{Context as _, Result, bail};
 use std::os::fd::OwnedFd;
@@ -79,6 +81,7 @@ pub struct Rival {
     alone: Option<Play>,
     recovery: Option<Play>,
     wake: Option<Play>,
+    look: Option<Play>,
 }
 
 /// What only some can do.
@@ -137,6 +140,7 @@ impl Rival {
             alone: None,
             recovery: None,
             wake: None,
+            look: None,
         }
     }
 
@@ -255,6 +259,7 @@ impl Rival {
             Test::Alone => self.alone,
             Test::Recovery => self.recovery,
             Test::Wake | Test::WakeAt { .. } => self.wake,
+            Test::Look => self.look,
             // Who has both has the latter for this.
             Test::Seen | Test::RoundTrip => self.latest.or(self.cargo(plan.cargo)),
             Test::Stream { .. } | Test::Offered { .. } | Test::Tail { .. } | Test::Copy => self.cargo(plan.cargo),
@@ -270,6 +275,15 @@ impl Rival {
         let play = self.play(plan)?;
         let channels = if matches!(plan.test, Test::RoundTrip | Test::Wake) { 2 } else { 1 };
         (0..channels).map(|_| (play.link)(plan)).collect()
+    }
+
+    /// The names of the channels of a plan, each made of an `id` that no other one has.
+    ///
+    /// # Errors
+    /// If a channel that is measured by its name can have no place here.
+    pub fn names(&self, plan: &Plan, ids: impl IntoIterator<Item = String>) -> Result<Vec<String>> {
+        let is_named = self.look.is_some();
+        ids.into_iter().map(|id| if is_named { site::of(&plan.rival, &id) } else { Ok(id) }).collect()
     }
 
     /// Plays this process's part.
@@ -290,6 +304,7 @@ fn link_of<R: Across>(plan: &Plan) -> Result<Vec<OwnedFd>> {
         Cargo::Messages(64) => R::link::<Line>(plan),
         Cargo::Messages(256) => R::link::<Lines4>(plan),
         Cargo::Messages(1024) => R::link::<Lines16>(plan),
+        Cargo::Messages(4096) => R::link::<Lines64>(plan),
         other => bail!("no messages of {other}"),
     }
 }
@@ -427,11 +442,33 @@ fn libraries() -> Vec<Rival> {
     ]
 }
 
-/// The one with this name.
+/// A channel of ringshm's, by its name.
+fn channel(name: &str) -> Rival {
+    let look = Play { link: channels::link, run: |stage| stage::looking(stage, channels::look) };
+    // Over the kernel's mechanisms both sides sleep in turns, and so they do over a ring if they are told to.
+    let takes_turns = !site::is_ring(name) || site::option(name, "wait").is_some();
+    let rival = Rival::across::<channels::Channels>("a channel", Side::Ours).with_batches();
+    Rival { look: Some(look), takes_turns, bare: bare_form(name), ..rival }
+}
+
+/// The bare system calls that a channel is compared with, if they are measured here.
+#[must_use]
+pub fn bare_form(name: &str) -> Option<&'static str> {
+    match site::scheme(name) {
+        "pipe" | "fifo" => Some("pipe"),
+        "unix" if site::option(name, "type") == Some("stream") => Some("unix socket"),
+        _ => None,
+    }
+}
+
+/// The one with this name; or the channel, if it is the name of one: those have colons.
 ///
 /// # Errors
 /// If there is none in this build.
 pub fn named(name: &str) -> Result<Rival> {
+    if name.contains(':') {
+        return Ok(channel(name));
+    }
     match all().into_iter().find(|rival| rival.name == name) {
         Some(rival) => Ok(rival),
         None => bail!("nobody is called {name:?} (is the feature `rivals` on?)"),

@@ -247,6 +247,7 @@ mod tests {
             capacity: 1 << 14,
             wait: Waiting::Spin,
             seconds: 1.0,
+            directory: None,
         };
         for prefault in [false, true] {
             let plan = plan(Setting { prefault, ..Setting::default() });

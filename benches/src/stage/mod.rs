@@ -9,7 +9,7 @@ mod many;
 mod pair;
 
 pub use many::{across_many, alone, among, recovery};
-pub use pair::{across, bare, copying, records_across, records_within, within};
+pub use pair::{across, bare, copying, looking, records_across, records_within, within};
 
 use crate::channel::Link;
 use crate::control::{Control, Shared};
@@ -49,8 +49,8 @@ pub struct Casting {
     pub control: RawFd,
     /// The inherited descriptors of the channels: there, and back.
     pub channels: Vec<Vec<RawFd>>,
-    /// A name that no other run has.
-    pub name: String,
+    /// What the channels are called: see [`Link::name`].
+    pub names: Vec<String>,
 }
 
 /// A run, as a process that plays in it sees it.
@@ -78,10 +78,10 @@ impl Stage {
         let take = |fd: RawFd| unsafe { File::from_raw_fd(fd) };
         let control = take(casting.control);
         let shared = Shared::map(&control)?;
-        let links = (casting.channels.iter().enumerate())
-            .map(|(index, files)| Link {
+        let links = (casting.channels.iter().zip(&casting.names))
+            .map(|(files, name)| Link {
                 files: files.iter().map(|fd| take(*fd)).collect(),
-                name: format!("{}-{index}", casting.name),
+                name: name.clone(),
                 member: casting.member,
             })
             .collect();

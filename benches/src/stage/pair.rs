@@ -1,14 +1,14 @@
 //! The runs of one producer and one consumer.
 
 use super::{Role, Stage, by_size};
-use crate::channel::{Across, RecordsAcross, RecordsWithin, Within};
+use crate::channel::{Across, Link, RecordsAcross, RecordsWithin, Within};
 use crate::control::{Control, LARGEST_BLOCK};
 use crate::limits::{self, Bare, BareEnd};
-use crate::message::{Line, Lines4, Lines16, Message, Word};
-use crate::plan::{Cargo, Outcome, Plan, Test};
+use crate::message::{Line, Lines4, Lines16, Lines64, Message, Word};
+use crate::plan::{Cargo, Outcome, Plan, Reading, Test};
 use crate::setting::Setting;
 use crate::{offered, stream, tail, trip};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 /// Plays a run of messages between threads.
 ///
@@ -95,7 +95,12 @@ pub fn across<R: Across>(stage: &Stage) -> Result<Option<Outcome>> {
     }
     match stage.plan.test {
         Test::Stream { batch } => {
-            by_size!(stage.plan, [8 is Word, 64 is Line, 256 is Lines4, 1024 is Lines16], M, stream_of::<M, R>(stage, batch))
+            by_size!(
+                stage.plan,
+                [8 is Word, 64 is Line, 256 is Lines4, 1024 is Lines16, 4096 is Lines64],
+                M,
+                stream_of::<M, R>(stage, batch)
+            )
         }
         Test::RoundTrip | Test::Wake => by_size!(stage.plan, [8 is Word, 64 is Line], M, trip_of::<M, R>(stage)),
         Test::Offered { rate } | Test::WakeAt { rate } => {
@@ -167,6 +172,15 @@ pub fn bare(stage: &Stage, bare: Bare) -> Result<Option<Outcome>> {
         |_| trip::answer::<Word>(&mut producing.1, &mut producing.0),
         |_| trip::ask::<Word>(&mut consuming.0, &mut consuming.1, seconds),
     )
+}
+
+/// Plays all of a run in which a channel is only looked at.
+///
+/// # Errors
+/// If it cannot be opened here, or carries nothing.
+pub fn looking(stage: &Stage, look: fn(&Plan, &Link) -> Result<Reading>) -> Result<Option<Outcome>> {
+    let link = stage.links.first().context("there is no channel to look at")?;
+    Ok(Some(Outcome { before: 0.0, after: 0.0, reading: look(&stage.plan, link)? }))
 }
 
 /// Plays a part in the copying.

@@ -34,7 +34,7 @@ pub(super) fn run(args: &super::Args, processors: u32) -> Result<(), Failure> {
     }
     let (group, rounds) = suite::tail(capacity, &settings, time);
     let effort = Effort { rounds, time, undisturbed: false };
-    let findings = measured(&[group], effort)?;
+    let findings = measured(&[group], effort, &super::interrupts()?)?;
     if args.json {
         return print::json(&Report { sections: &findings.sections, refused: &refused });
     }

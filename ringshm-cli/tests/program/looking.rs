@@ -1,7 +1,9 @@
 //! `ls`, `info`, `rm`, `doctor`, and what every command does with a wrong name and a closed pipe.
 
+use crate::bench::alone;
 use crate::place::{Place, Running};
 use ringshm::{Peer, Wait};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::process::Stdio;
 
@@ -223,6 +225,51 @@ fn doctor_says_why_there_are_no_huge_pages() {
     assert_eq!(check(&checks, "huge pages"), ("warn", "rings that ask for them get small ones"));
     let row = checks.as_array().unwrap().iter().find(|check| check["name"] == "huge pages").unwrap();
     assert!(row["next"].as_str().unwrap().contains("PR_SET_THP_DISABLE"), "{row}");
+}
+
+/// What the kernel shows in a file of /proc/sys.
+fn sysctl(path: &str) -> u64 {
+    std::fs::read_to_string(format!("/proc/sys/{path}")).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn doctor_explains_limits_and_how_to_raise_them() {
+    let place = Place::new();
+    let (_, checks) = doctor(&place, &[]);
+    for (name, says, raise) in [
+        ("descriptors", "RLIMIT_NOFILE", "ulimit"),
+        ("pipes", "pipe-max-size", "sysctl fs.pipe-max-size"),
+        ("POSIX queues", "RLIMIT_MSGQUEUE", "ulimit -q"),
+        ("System V queues", "msgmnb", "kernel.msgmax"),
+        ("System V memory", "shmmax", "kernel.shmmni"),
+        ("System V sems", "SEMMNI", "kernel.sem"),
+        ("socket buffers", "rmem_max", "net.core.rmem_max"),
+        ("datagrams", "max_dgram_qlen", "net.unix.max_dgram_qlen"),
+        ("signals", "RLIMIT_SIGPENDING", "ulimit -i"),
+    ] {
+        let row = checks.as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+        let (found, next) = (row["found"].as_str().unwrap(), row["next"].as_str().unwrap());
+        assert!(found.contains(says) && next.contains(raise), "{row}");
+        assert!(!found.contains("unknown"), "{row}");
+    }
+    let (_, found) = check(&checks, "datagrams");
+    assert!(found.contains(&format!("holds {} messages", sysctl("net/unix/max_dgram_qlen") + 1)), "{found}");
+    let (_, found) = check(&checks, "POSIX queues");
+    assert!(found.contains(&format!("mq: holds {} messages", sysctl("fs/mqueue/msg_default"))), "{found}");
+}
+
+#[test]
+fn doctor_warns_where_no_queue_can_be_made() {
+    // A process takes the limit from who starts it. Nobody else makes queues meanwhile.
+    let _alone = alone();
+    let place = Place::new();
+    let before = getrlimit(Resource::Msgqueue);
+    setrlimit(Resource::Msgqueue, Rlimit { current: Some(1000), ..before }).unwrap();
+    let (code, checks) = doctor(&place, &[]);
+    setrlimit(Resource::Msgqueue, before).unwrap();
+    let (status, found) = check(&checks, "POSIX queues");
+    assert!(status == "warn" && found.contains("no mq: can be made but a smaller one"), "{found}");
+    assert_eq!(code, Some(0), "rings do not need them");
 }
 
 #[test]
