@@ -43,7 +43,13 @@ pub fn explore_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static
 /// A ring of `capacity` slots of eight bytes, with nobody in it.
 #[must_use]
 pub fn slots(capacity: u64) -> Arc<Memory> {
-    Memory::on_heap(Geometry::slots(capacity, 8, 0).expect("a small ring"))
+    slots_of::<u64>(capacity)
+}
+
+/// A ring of `capacity` slots of a type, with nobody in it.
+#[must_use]
+pub fn slots_of<T>(capacity: u64) -> Arc<Memory> {
+    Memory::on_heap(Geometry::slots(capacity, size_of::<T>() as u64, 0).expect("a small ring"))
 }
 
 /// A record ring of `capacity` bytes, with nobody in it.

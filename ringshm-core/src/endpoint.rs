@@ -110,8 +110,8 @@ pub(crate) trait Side {
     /// Where it writes or reads next.
     fn position(&self) -> u64;
 
-    /// Asks for the memory that is wanted next.
-    fn expect(&self);
+    /// Asks for the memory that is wanted next by one who waits.
+    fn expect(&self, exchanged: Exchanged);
 
     /// Looks, and if there is nothing waits until `units` can be had.
     #[cold]
@@ -123,18 +123,18 @@ pub(crate) trait Side {
         end.pace.begin(exchanged, position, capacity, end.behaviour.wait);
         match self.look(units, false) {
             Ok(()) => Ok(()),
-            Err(Blocked::NotReady | Blocked::Stalled(_)) => self.wait_for(units, deadline),
+            Err(Blocked::NotReady | Blocked::Stalled(_)) => self.wait_for(units, exchanged, deadline),
             Err(Blocked::Disconnected) => Err(Stop::Disconnected),
             Err(Blocked::Fault(fault)) => Err(Stop::Fault(fault)),
         }
     }
 
     /// Waits until `units` can be had, after a look that found less.
-    fn wait_for(&mut self, units: u64, deadline: Deadline) -> Result<(), Stop> {
+    fn wait_for(&mut self, units: u64, exchanged: Exchanged, deadline: Deadline) -> Result<(), Stop> {
         let end = self.end();
         let mut waiter = Waiter::new(end.behaviour.wait, deadline, &end.pace);
         let outcome = loop {
-            self.expect();
+            self.expect(exchanged);
             // A wait that was over before it began still says whether the peer is gone.
             let is_over = waiter.pause(&self.end().bell()).is_err();
             match self.look(units, is_over || waiter.is_unhurried()) {

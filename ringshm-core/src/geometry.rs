@@ -285,6 +285,12 @@ impl Geometry {
         })
     }
 
+    /// Whether a message that is published alone travels with the cursor.
+    #[inline(always)]
+    pub(crate) fn has_copies(&self) -> bool {
+        self.kind == Kind::SpscSlots && crate::express::carries(self.stride as usize)
+    }
+
     /// Lanes of both roles.
     #[must_use]
     pub fn lanes(&self) -> usize {

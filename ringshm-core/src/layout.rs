@@ -42,7 +42,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// The first eight bytes of every finished segment.
 pub const MAGIC: u64 = u64::from_ne_bytes(*b"ringshm\n");
 /// The version of this file. A segment of another version is refused.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Where the live part begins: [`Control`], then the lanes.
 pub const CONTROL_AT: usize = size_of::<Header>();
@@ -270,17 +270,17 @@ pub struct Lane {
     pub cursor: AtomicU64,
     /// MPMC: the positions that the owner has claimed, or is about to; see [`mpmc`](crate::mpmc).
     pub intent: AtomicU64,
-    /// Lock of readers and writers, barrier: whether the owner reads, or has arrived.
-    pub seat: Seat,
-    /// Zero.
-    pub reserved: [u32; 11],
+    /// SPSC slots, in the producer's lane: copies of small messages, on the line of the cursor that announces them.
+    pub express: crate::express::Express,
     /// Broadcast: the producer may write up to this position before it looks at its consumers again; what is more than the capacity
     /// before it may be overwritten. On a line of its own, because it changes a few times a lap and every reader reads it.
     pub reach: AtomicU64,
     /// Broadcast, in the producer's lane: bit `n` says that consumer lane `n` has had an owner. Set by that owner.
     pub joined: AtomicU64,
+    /// Lock of readers and writers, barrier: whether the owner reads, or has arrived.
+    pub seat: Seat,
     /// Zero.
-    pub reserved2: [u64; 6],
+    pub reserved: [u32; 11],
     /// Who the owner is, and whether it sleeps.
     pub presence: Padded<Presence>,
     /// How many messages the owner's cursor stands for.
@@ -381,7 +381,8 @@ const _: () = {
     assert!(LOBBY_AT == 4096 && size_of::<Lobby>() == 256);
     assert!(LANES_AT == 8192 && size_of::<Lane>() == 384 && align_of::<Lane>() == 128);
     assert!(offset_of!(Lane, intent) == 8);
-    assert!(offset_of!(Lane, seat) == 16 && size_of::<Seat>() == 4);
+    assert!(offset_of!(Lane, express) == 16 && size_of::<crate::express::Express>() == 48);
+    assert!(offset_of!(Lane, seat) == 80 && size_of::<Seat>() == 4);
     assert!(offset_of!(Lane, reach) == 64);
     assert!(offset_of!(Lane, joined) == 72);
     assert!(offset_of!(Lane, counters) == 288 && size_of::<Counters>() == 96);

@@ -3,7 +3,7 @@
 //! | layer | files |
 //! |---|---|
 //! | handles | [`Producer`], [`Consumer`] (fixed-size messages), [`RecordProducer`], [`RecordConsumer`] (byte records) |
-//! | the ring | `spsc` |
+//! | the ring | `spsc`, [`express`] |
 //! | what is no ring: locks and meeting points | [`sync`] |
 //! | who takes part | `endpoint`, `lanes`, `ledger` |
 //! | where it lies | `memory`, [`layout`], `attach`, `os` |
@@ -17,6 +17,7 @@ pub mod capabilities;
 mod detector;
 mod endpoint;
 pub mod error;
+pub mod express;
 mod geometry;
 mod identity;
 #[cfg(not(loom))]

@@ -70,6 +70,8 @@ pub(crate) struct Consumer {
     released: u64,
     /// The producer's cursor as it was last seen; the real one is here or further on.
     published: u64,
+    /// The last position from which the producer's cursor was seen to move by one.
+    alone: u64,
 }
 
 /// The cursors as they stand in shared memory when a participant joins.
@@ -186,7 +188,7 @@ impl Producer {
 
 impl Side for Producer {
     /// The room that it wants is still being read.
-    fn expect(&self) {}
+    fn expect(&self, _exchanged: Exchanged) {}
 
     fn position(&self) -> u64 {
         self.tail
@@ -228,7 +230,7 @@ impl Consumer {
         if !is_within(released, published, released.wrapping_add(capacity)) || !is_whole(published | released, unit) {
             return Err(OpenError::Corrupt { field: "consumer cursor" });
         }
-        Ok(Self { end, capacity, unit, head: released, released, published })
+        Ok(Self { end, capacity, unit, head: released, released, published, alone: released.wrapping_sub(1) })
     }
 
     /// Gives the position from which `units` may be read, if they are published.
@@ -325,6 +327,12 @@ impl Consumer {
         published.wrapping_sub(self.released).min(self.capacity)
     }
 
+    /// Whether the producer's cursor was last seen to move by one from here.
+    #[inline(always)]
+    pub(crate) fn was_alone(&self, position: u64) -> bool {
+        self.alone == position
+    }
+
     /// The position that is read next.
     #[inline(always)]
     pub(crate) fn head(&self) -> u64 {
@@ -337,12 +345,15 @@ impl Consumer {
 }
 
 impl Side for Consumer {
-    /// Asked for at every look, the message travels together with the cursor that announces it, and not after it.
+    /// Asked for at every look, the message travels together with the cursor that announces it, and not after it. Where a copy of it does so
+    /// anyway, its slot stays with the producer.
     #[inline(always)]
-    fn expect(&self) {
+    fn expect(&self, exchanged: Exchanged) {
         let memory = self.end.memory();
-        let unit = self.head & (self.capacity - 1);
-        memory.data().prefetch_to_read((unit * memory.geometry().stride) as usize);
+        if exchanged.is_by_batches() || !memory.geometry().has_copies() {
+            let unit = self.head & (self.capacity - 1);
+            memory.data().prefetch_to_read((unit * memory.geometry().stride) as usize);
+        }
     }
 
     fn position(&self) -> u64 {
@@ -380,6 +391,9 @@ impl Consumer {
         let last = self.released.wrapping_add(self.capacity);
         if !is_within(self.published, published, last) || !is_whole(published, self.unit) {
             return Err(Fault::Corrupt { field: "producer cursor" });
+        }
+        if published.wrapping_sub(self.published) == 1 {
+            self.alone = self.published;
         }
         self.published = published;
         Ok(())

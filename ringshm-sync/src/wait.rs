@@ -94,6 +94,12 @@ impl Exchanged {
     pub const fn by_batches(count: u64) -> Self {
         Self { count, by_batches: true }
     }
+
+    /// Whether many of them move by one call.
+    #[must_use]
+    pub const fn is_by_batches(self) -> bool {
+        self.by_batches
+    }
 }
 
 /// What a participant learned from its last waits about the pace of its peer: when to look again.

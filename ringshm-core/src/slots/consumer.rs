@@ -9,12 +9,14 @@ use super::{Payload, Slots};
 use crate::ahead::Ahead;
 use crate::endpoint::{Endpoint, Side as _};
 use crate::error::{OpenError, RecvError, RecvTimeoutError, TryRecvError};
+use crate::express;
 use crate::lanes::Peer;
 use crate::spsc;
 use core::time::Duration;
 use ringshm_sync::cell::Reading;
 use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::Exchanged;
+use zerocopy::IntoBytes as _;
 
 /// The receiving side of a ring of `T`.
 ///
@@ -27,7 +29,7 @@ pub struct Consumer<T> {
     ring: spsc::Consumer,
     slots: Slots<T>,
     ahead: Ahead,
-    /// What an untrusting consumer's guards refer to: nobody else can change it there.
+    /// What guards refer to that do not refer to a slot: nobody else can change it there.
     scratch: Box<T>,
 }
 
@@ -72,10 +74,26 @@ impl<T: Payload> Consumer<T> {
     #[inline(always)]
     fn recv_at(&mut self, position: u64) -> T {
         self.look_ahead();
-        let message = self.slots.take(position);
+        let message = match self.copy_of(position) {
+            Some(copy) => {
+                let mut message = T::new_zeroed();
+                fill(&mut message, &copy);
+                message
+            }
+            None => self.slots.take(position),
+        };
         self.ring.advance(1);
         self.ring.release();
         message
+    }
+
+    /// What has travelled with the cursor, if the message did and no later one has taken its place.
+    #[inline(always)]
+    fn copy_of(&self, position: u64) -> Option<express::Words> {
+        if !express::carries(size_of::<T>()) || !self.ring.was_alone(position) {
+            return None;
+        }
+        express::take(self.ring.end().peer(), position, size_of::<T>())
     }
 
     #[inline(always)]
@@ -86,7 +104,8 @@ impl<T: Payload> Consumer<T> {
 
     /// Hands out the next message without copying it, if there is one. It is released when the guard is dropped.
     ///
-    /// A consumer that does not trust its peers gets a private copy, which no other process can change.
+    /// A consumer that does not trust its peers gets a private copy, which no other process can change; and so does any, of a message that has
+    /// come to it by itself and is so small that it lies beside the news of it (24 bytes).
     ///
     /// # Errors
     /// [`TryRecvError`].
@@ -105,9 +124,11 @@ impl<T: Payload> Consumer<T> {
     }
 
     fn hand_out(&mut self, position: u64) -> RecvRef<'_, T> {
-        let slot = self.ring.end().trusts_peers().then(|| self.slots.reading(position));
-        if slot.is_none() {
-            *self.scratch = self.slots.take(position);
+        let mut slot = None;
+        match self.copy_of(position) {
+            Some(copy) => fill(&mut *self.scratch, &copy),
+            None if self.ring.end().trusts_peers() => slot = Some(self.slots.reading(position)),
+            None => *self.scratch = self.slots.take(position),
         }
         self.ring.advance(1);
         RecvRef { consumer: self, slot }
@@ -185,13 +206,19 @@ impl<T: Payload> Consumer<T> {
     }
 }
 
+/// Makes a message of its words.
+#[inline(always)]
+fn fill<T: Payload>(message: &mut T, words: &express::Words) {
+    message.as_mut_bytes().copy_from_slice(&words.as_bytes()[..size_of::<T>()]);
+}
+
 crate::waitable::waitable!([T: Payload] Consumer<T>, ring);
 
 /// A message that is still in the ring. Dropping it releases it.
 #[derive(Debug)]
 pub struct RecvRef<'a, T: Payload> {
     consumer: &'a mut Consumer<T>,
-    /// The slot itself, if the consumer trusts its peers; else the message is in the consumer's scratch.
+    /// The slot itself, if the consumer trusts its peers, and has not got a copy anyway; else the message is in the consumer's scratch.
     slot: Option<Reading>,
 }
 

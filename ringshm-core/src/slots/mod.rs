@@ -14,8 +14,10 @@ pub use consumer::{Consumer, Drain, Iter, RecvRef, TryIter};
 pub use producer::{Loan, Producer};
 
 use crate::ahead::LINE;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Side as _};
+use crate::express;
 use crate::layout::MAX_PAYLOAD_ALIGN;
+use crate::spsc;
 use core::marker::PhantomData;
 use ringshm_sync::cell::{Bytes, Reading, Writing};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -81,6 +83,27 @@ impl<T: Payload> Slots<T> {
         let slot = self.reading(position);
         // SAFETY: as for `put`, and every bit pattern is a `T`.
         unsafe { slot.as_ptr().cast::<T>().read() }
+    }
+
+    /// The beginning of the slot at `position`: all of it, if its message has copies.
+    #[inline(always)]
+    fn words(&self, position: u64) -> express::Words {
+        let mut words = express::Words::default();
+        let len = size_of::<T>().min(express::LONGEST);
+        let slot = self.reading(position);
+        // SAFETY: no more than the slot has, nor the words.
+        unsafe { words.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(slot.as_ptr(), len) };
+        words
+    }
+
+    /// Publishes the next `count` messages, which are in their slots. One that is alone travels with the cursor.
+    #[inline(always)]
+    fn publish(&self, ring: &mut spsc::Producer, count: u64) {
+        if count == 1 && express::carries(size_of::<T>()) {
+            express::put(ring.end().own(), ring.tail(), size_of::<T>(), self.words(ring.tail()));
+        }
+        ring.advance(count);
+        ring.publish();
     }
 
     /// Asks for the lines of the slot at `position`, to be written.

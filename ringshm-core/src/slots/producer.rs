@@ -91,8 +91,7 @@ impl<T: Payload> Producer<T> {
     fn send_at(&mut self, position: u64, message: T) {
         crash::point("slots.claimed");
         self.slots.put(position, message);
-        self.ring.advance(1);
-        self.ring.publish();
+        self.slots.publish(&mut self.ring, 1);
         self.look_ahead();
     }
 
@@ -119,8 +118,7 @@ impl<T: Payload> Producer<T> {
             position = position.wrapping_add(part.len() as u64);
             rest = after;
         }
-        self.ring.advance(count as u64);
-        self.ring.publish();
+        self.slots.publish(&mut self.ring, count as u64);
         Ok(count)
     }
 
@@ -210,7 +208,7 @@ impl<T: Payload> Producer<T> {
     fn fill(&mut self, first: Option<T>, messages: &mut impl Iterator<Item = T>) -> (usize, bool) {
         crash::point("slots.claimed");
         let room = self.ring.room();
-        let mut batch = Batch { ring: &mut self.ring, written: 0 };
+        let mut batch = Batch { ring: &mut self.ring, slots: &self.slots, written: 0 };
         let position = batch.ring.tail();
         if let Some(first) = first {
             self.slots.put(position, first);
@@ -297,17 +295,17 @@ impl<T: Payload> Producer<T> {
 }
 
 /// Messages that are written one after the other and published together, even if what makes them panics.
-struct Batch<'a> {
+struct Batch<'a, T: Payload> {
     ring: &'a mut spsc::Producer,
+    slots: &'a Slots<T>,
     written: u64,
 }
 
-impl Drop for Batch<'_> {
+impl<T: Payload> Drop for Batch<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         if !self.ring.end().is_forked() {
-            self.ring.advance(self.written);
-            self.ring.publish();
+            self.slots.publish(self.ring, self.written);
         }
     }
 }
@@ -335,8 +333,7 @@ impl<T: Payload> Loan<'_, T> {
             Some(slot) => slot.finish(),
             None => producer.slots.put(position, *producer.scratch),
         }
-        producer.ring.advance(1);
-        producer.ring.publish();
+        producer.slots.publish(&mut producer.ring, 1);
     }
 }
 

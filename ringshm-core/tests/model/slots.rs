@@ -34,6 +34,12 @@ impl Sample for [u64; 3] {
     }
 }
 
+impl Sample for [u64; 4] {
+    fn numbered(number: u64) -> Self {
+        [number, !number, number << 32, number >> 32]
+    }
+}
+
 impl Sample for [u64; 8] {
     fn numbered(number: u64) -> Self {
         core::array::from_fn(|at| number.rotate_left(at as u32 * 8))
@@ -373,6 +379,7 @@ proptest::proptest! {
         Play::<u8>::new(ground, capacity, origin).run(&ops);
         Play::<u64>::new(ground, capacity, origin).run(&ops);
         Play::<[u64; 3]>::new(ground, capacity, origin).run(&ops);
+        Play::<[u64; 4]>::new(ground, capacity, origin).run(&ops);
         Play::<[u64; 8]>::new(ground, capacity, origin).run(&ops);
     }
 }

@@ -6,7 +6,7 @@ use crate::victim::Victim;
 /// How commands call the kind of ring.
 fn kind(ring: &Ring) -> &'static str {
     match ring.carrier {
-        Carrier::Fixed => "slots",
+        Carrier::Fixed | Carrier::Short => "slots",
         Carrier::Records => "records",
     }
 }

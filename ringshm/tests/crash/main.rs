@@ -48,6 +48,7 @@ enum Places {
     NamedAndMemfd,
     /// And a named one whose participants sleep on semaphores.
     NamedAndSemaphore,
+    /// And a named one of short messages.
     All,
 }
 
@@ -57,11 +58,13 @@ impl Places {
         let named: [fn() -> Ring; 2] = [|| Ring::named(Carrier::Fixed), || Ring::named(Carrier::Records)];
         let memfds: [fn() -> Ring; 2] = [|| Ring::memfd(Carrier::Fixed), || Ring::memfd(Carrier::Records)];
         let semaphores: [fn() -> Ring; 1] = [|| Ring::waking_by_semaphore(Carrier::Fixed)];
+        let short: [fn() -> Ring; 1] = [|| Ring::named(Carrier::Short)];
         let memfds = memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd | Self::All));
         named
             .into_iter()
             .chain(memfds)
             .chain(semaphores.into_iter().filter(move |_| matches!(self, Self::NamedAndSemaphore | Self::All)))
+            .chain(short.into_iter().filter(move |_| matches!(self, Self::All)))
     }
 }
 

@@ -179,10 +179,11 @@ fn death(players: usize, round: u64) -> Option<(usize, Duration)> {
 
 #[test]
 fn spsc_histories_are_those_of_a_queue() {
-    let game = |capacity| Game { kind: Kind::Spsc, capacity, consumers: 1, producers: 1, calls: 12 };
+    let game = |kind, capacity| Game { kind, capacity, consumers: 1, producers: 1, calls: 12 };
     for round in 0..rounds() {
-        play::<Bounded<1>>(game(1), None, round);
-        play::<Bounded<4>>(game(4), None, round);
+        play::<Bounded<1>>(game(Kind::Spsc, 1), None, round);
+        play::<Bounded<4>>(game(Kind::Spsc, 4), None, round);
+        play::<Bounded<4>>(game(Kind::SpscShort, 4), None, round);
     }
 }
 

@@ -1,12 +1,13 @@
 //! Many processes that open, use, leave and remove one ring, and are killed at random: none of them may harm another.
 
-use crate::support::{Carried, Carrier, NAME, Parcel, Process, Receives, Ring, Sends, Stop, report};
+use crate::support::{Carried, Carrier, NAME, Parcel, Process, Receives, Ring, Sends, Short, Stop, report};
 use ringshm::{Directory, OpenError, Peer, Role};
 
 /// What only the children of this file are told.
 pub(super) fn command(words: &[&str]) -> Option<String> {
     match *words {
         ["storm", "fixed", seed] => weather::<Parcel>(Carrier::Fixed.small(), seed),
+        ["storm", "short", seed] => weather::<Short>(Carrier::Short.small(), seed),
         ["storm", "records", seed] => weather::<[u8]>(Carrier::Records.small(), seed),
         _ => None,
     }
@@ -129,6 +130,11 @@ fn storm(carrier: Carrier) {
 #[test]
 fn a_storm_of_openers_and_killers_leaves_a_ring_of_messages_that_works() {
     storm(Carrier::Fixed);
+}
+
+#[test]
+fn a_storm_of_openers_and_killers_leaves_a_ring_of_short_messages_that_works() {
+    storm(Carrier::Short);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Books {
 pub(crate) fn check(crew: &Crew) -> u64 {
     let books = Books::of(crew);
     match crew.place.kind {
-        Kind::Spsc | Kind::SpscBySemaphore => check_single(&books),
+        Kind::Spsc | Kind::SpscShort | Kind::SpscBySemaphore => check_single(&books),
         Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce | Kind::MpmcBytes => {
             check_shared(&books, crew.place.kind == Kind::MpmcOnce);
         }

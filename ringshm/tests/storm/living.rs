@@ -18,7 +18,7 @@ const TURNS: u64 = 30;
 /// The most rounds in one ring.
 const ROUNDS: u64 = 20;
 /// Where participants are stopped.
-const POINTS: [(Kind, Role, &[&str]); 10] = [
+const POINTS: [(Kind, Role, &[&str]); 11] = [
     (Kind::Mpmc, Role::Producer, &["mpmc.send_announced", "mpmc.send_claimed", "mpmc.written", "mpmc.published"]),
     (Kind::Mpmc, Role::Consumer, &["mpmc.recv_announced", "mpmc.recv_claimed", "mpmc.read", "mpmc.released"]),
     (Kind::MpmcOnce, Role::Producer, &["mpmc.send_claimed", "mpmc.written"]),
@@ -29,6 +29,7 @@ const POINTS: [(Kind, Role, &[&str]); 10] = [
     (Kind::Records, Role::Producer, &["broadcast.reached", "broadcast.half_marked", "broadcast.written"]),
     (Kind::Latest, Role::Producer, &["latest.begun", "latest.written", "latest.published"]),
     (Kind::Spsc, Role::Producer, &["slots.claimed", "spsc.written", "spsc.published"]),
+    (Kind::SpscShort, Role::Producer, &["slots.claimed", "express.begun", "spsc.written", "spsc.published"]),
 ];
 
 /// Has so many participants stand still.

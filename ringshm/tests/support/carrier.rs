@@ -4,8 +4,8 @@
 use super::in_set::InSet;
 use super::numbered::{mixed, number_of, record};
 use ringshm::{
-    Consumer, Fault, Message, OpenError, Peer, Producer, RecordConsumer, RecordProducer, RecvError, RecvTimeoutError,
-    SendError, SendTimeoutError, TryRecvError, TrySendError,
+    Consumer, Fault, Message, OpenError, Payload, Peer, Producer, RecordConsumer, RecordProducer, RecvError,
+    RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
 };
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -58,34 +58,67 @@ impl Parcel {
     }
 }
 
+/// A parcel's beginning: so short that it travels with the cursor, if it is sent alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Short {
+    number: u64,
+    body: [u64; 2],
+}
+
+impl From<Parcel> for Short {
+    fn from(parcel: Parcel) -> Self {
+        Self { number: parcel.number, body: [parcel.body[0], parcel.body[1]] }
+    }
+}
+
+/// A torn one, if the short one is.
+impl From<Short> for Parcel {
+    fn from(short: Short) -> Self {
+        let mut parcel = Self::of(short.number);
+        if Short::from(parcel) != short {
+            parcel.body[0] ^= 1;
+        }
+        parcel
+    }
+}
+
+/// A message of fixed size that is a parcel, or stands for one.
+pub(crate) trait Fixed: Payload + From<Parcel> + Into<Parcel> {}
+
+impl<T: Payload + From<Parcel> + Into<Parcel>> Fixed for T {}
+
 /// What a ring carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     /// [`Parcel`]s.
     Fixed,
+    /// [`Short`] ones.
+    Short,
     /// Byte records.
     Records,
 }
 
 impl Carrier {
-    pub(crate) const ALL: [Self; 2] = [Self::Fixed, Self::Records];
+    pub(crate) const ALL: [Self; 3] = [Self::Fixed, Self::Short, Self::Records];
 
     /// Its word in commands.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
+            Self::Short => "short",
             Self::Records => "records",
         }
     }
 
     pub(crate) fn from_word(word: &str) -> Self {
-        Self::ALL.into_iter().find(|carrier| carrier.word() == word).expect("fixed or records")
+        Self::ALL.into_iter().find(|carrier| carrier.word() == word).expect("fixed, short or records")
     }
 
     /// A capacity for a few messages: 4, or some 4.5 records.
     pub(crate) fn small(self) -> u64 {
         match self {
-            Self::Fixed => 4,
+            Self::Fixed | Self::Short => 4,
             Self::Records => 256,
         }
     }
@@ -216,17 +249,17 @@ pub(crate) trait Receives {
     fn detach(self: Box<Self>);
 }
 
-impl Sends for Producer<Parcel> {
+impl<T: Fixed> Sends for Producer<T> {
     fn try_send(&mut self, number: u64) -> Result<(), Stop> {
-        Ok(self.try_send(Parcel::of(number))?)
+        Ok(self.try_send(Parcel::of(number).into())?)
     }
 
     fn send(&mut self, number: u64) -> Result<(), Stop> {
-        Ok(self.send(Parcel::of(number))?)
+        Ok(self.send(Parcel::of(number).into())?)
     }
 
     fn send_by(&mut self, number: u64, timeout: Duration) -> Result<(), Stop> {
-        Ok(self.send_timeout(Parcel::of(number), timeout)?)
+        Ok(self.send_timeout(Parcel::of(number).into(), timeout)?)
     }
 
     fn sent(&self) -> u64 {
@@ -268,21 +301,22 @@ impl Sends for RecordProducer {
     }
 }
 
-impl Receives for Consumer<Parcel> {
+impl<T: Fixed> Receives for Consumer<T> {
     fn try_recv(&mut self) -> Result<u64, Stop> {
-        Ok(self.try_recv()?.number())
+        Ok(self.try_recv()?.into().number())
     }
 
     fn recv(&mut self) -> Result<u64, Stop> {
-        Ok(self.recv()?.number())
+        Ok(self.recv()?.into().number())
     }
 
     fn recv_by(&mut self, timeout: Duration) -> Result<u64, Stop> {
-        Ok(self.recv_timeout(timeout)?.number())
+        Ok(self.recv_timeout(timeout)?.into().number())
     }
 
     fn recv_held(&mut self, before_release: &mut dyn FnMut(u64)) -> Result<(), Stop> {
-        before_release(self.recv_ref()?.number());
+        let guard = self.recv_ref()?;
+        before_release((*guard).into().number());
         Ok(())
     }
 
@@ -344,7 +378,7 @@ pub(crate) trait Carried: Message {
     fn receives_in_set(consumer: Self::Consumer) -> Box<dyn Receives>;
 }
 
-impl Carried for Parcel {
+impl<T: Fixed> Carried for T {
     fn sends(producer: Producer<Self>) -> Box<dyn Sends> {
         Box::new(producer)
     }

@@ -1,21 +1,26 @@
 //! The handles of rings of [`Parcel`]s, and of registers of one, behind the common face.
 
+use super::carrier::Fixed;
 use super::rings::{Received, Sink, Source};
 use super::{Parcel, Stop};
 use ringshm::{Consumer, Producer, broadcast, latest, mpmc};
 use std::time::Duration;
 
-impl Source for Producer<Parcel> {
+impl<T: Fixed> Source for Producer<T> {
     fn try_send(&mut self, parcel: Parcel) -> Result<(), Stop> {
-        Ok(self.try_send(parcel)?)
+        Ok(self.try_send(parcel.into())?)
     }
 
     fn send_by(&mut self, parcel: Parcel, timeout: Duration) -> Result<(), Stop> {
-        Ok(self.send_timeout(parcel, timeout)?)
+        Ok(self.send_timeout(parcel.into(), timeout)?)
     }
 
+    /// In one publication, as long as the slice is no longer than a small array.
     fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
-        Ok(self.try_send_slice(parcels)?)
+        let mut messages = [T::new_zeroed(); 8];
+        let count = parcels.len().min(messages.len());
+        messages.iter_mut().zip(parcels).for_each(|(message, parcel)| *message = (*parcel).into());
+        Ok(self.try_send_slice(&messages[..count])?)
     }
 
     fn detach(self: Box<Self>) {
@@ -23,23 +28,24 @@ impl Source for Producer<Parcel> {
     }
 }
 
-impl Sink for Consumer<Parcel> {
+impl<T: Fixed> Sink for Consumer<T> {
     fn try_recv(&mut self) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.try_recv()?, redelivered: false })
+        Ok(Received { parcel: self.try_recv()?.into(), redelivered: false })
     }
 
     fn recv_by(&mut self, timeout: Duration) -> Result<Received, Stop> {
-        Ok(Received { parcel: self.recv_timeout(timeout)?, redelivered: false })
+        Ok(Received { parcel: self.recv_timeout(timeout)?.into(), redelivered: false })
     }
 
     fn recv_held(&mut self, show: &mut dyn FnMut(Received)) -> Result<(), Stop> {
-        show(Received { parcel: *self.recv_ref()?, redelivered: false });
+        let guard = self.recv_ref()?;
+        show(Received { parcel: (*guard).into(), redelivered: false });
         Ok(())
     }
 
     fn try_recv_slice(&mut self, parcels: &mut [Parcel]) -> Result<usize, Stop> {
         let drain = self.try_drain()?;
-        Ok(parcels.iter_mut().zip(drain).map(|(parcel, received)| *parcel = received).count())
+        Ok(parcels.iter_mut().zip(drain).map(|(parcel, received)| *parcel = received.into()).count())
     }
 
     fn detach(self: Box<Self>) {

@@ -20,7 +20,7 @@ mod ring;
 mod rings;
 mod watchdog;
 
-pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Stop, variant};
+pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Short, Stop, variant};
 pub(crate) use child::{die_with_parent, report};
 pub(crate) use folder::Folder;
 pub(crate) use numbered::record;

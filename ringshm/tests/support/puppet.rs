@@ -15,7 +15,7 @@
 
 use super::carrier::{Carried, variant};
 use super::child::{obey, report};
-use super::{Carrier, Parcel, Receives, Sends, Stop};
+use super::{Carrier, Parcel, Receives, Sends, Short, Stop};
 use ringshm::{Builder, Directory, Existence, OnDeath, OpenError, Role, Wait, Wakeup};
 use std::time::Duration;
 
@@ -96,6 +96,7 @@ impl Puppet {
     fn open(&mut self, role: Role, carrier: &str, place: &str, options: &[&str]) -> String {
         let opened = match Carrier::from_word(carrier) {
             Carrier::Fixed => self.open_for::<Parcel>(role, place, options),
+            Carrier::Short => self.open_for::<Short>(role, place, options),
             Carrier::Records => self.open_for::<[u8]>(role, place, options),
         };
         match opened {

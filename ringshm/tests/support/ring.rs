@@ -1,6 +1,6 @@
 //! The ring of a test: what it carries and where it is, and processes that take part in it.
 
-use super::{Carrier, Folder, Parcel, Process};
+use super::{Carrier, Folder, Parcel, Process, Short};
 use ringshm::{OpenError, Snapshot};
 use rustix::io::{FdFlags, fcntl_setfd};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -36,6 +36,7 @@ impl Ring {
         let folder = Folder::new();
         let memfd = match carrier {
             Carrier::Fixed => folder.spsc::<Parcel>("test").capacity(carrier.small()).memfd(),
+            Carrier::Short => folder.spsc::<Short>("test").capacity(carrier.small()).memfd(),
             Carrier::Records => folder.spsc::<[u8]>("test").capacity(carrier.small()).memfd(),
         };
         let memfd = memfd.expect("a small ring");

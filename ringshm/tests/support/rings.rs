@@ -1,8 +1,8 @@
 //! Every ring of the project through one face, for proofs that are alike for all of them. What they carry is [`Parcel`]s.
 
 use super::letters::Letters;
-use super::{Parcel, Stop};
-use ringshm::{Builder, OnDeath, OpenError, Wait, Wakeup, broadcast, latest, mpmc};
+use super::{Parcel, Short, Stop};
+use ringshm::{Builder, OnDeath, OpenError, Payload, Wait, Wakeup, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ const LANES: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Spsc,
+    /// SPSC, whose messages are short and travel with the cursor.
+    SpscShort,
     /// SPSC, whose participants sleep on semaphores.
     SpscBySemaphore,
     Mpmc,
@@ -37,8 +39,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Spsc,
+        Self::SpscShort,
         Self::SpscBySemaphore,
         Self::Mpmc,
         Self::MpmcBySemaphore,
@@ -56,6 +59,7 @@ impl Kind {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Spsc => "spsc",
+            Self::SpscShort => "spsc-short",
             Self::SpscBySemaphore => "spsc-by-semaphore",
             Self::Mpmc => "mpmc",
             Self::MpmcBySemaphore => "mpmc-by-semaphore",
@@ -81,7 +85,7 @@ impl Kind {
 
     /// Whether there may be several consumers.
     pub(crate) fn has_many_sinks(self) -> bool {
-        !matches!(self, Self::Spsc | Self::SpscBySemaphore)
+        !matches!(self, Self::Spsc | Self::SpscShort | Self::SpscBySemaphore)
     }
 
     /// Whether every consumer gets every message, or may get it.
@@ -223,8 +227,8 @@ impl Place {
         }
     }
 
-    fn spsc(&self) -> Builder<Parcel> {
-        self.described(ringshm::spsc::<Parcel>(&self.name))
+    fn spsc<T: Payload>(&self) -> Builder<T> {
+        self.described(ringshm::spsc::<T>(&self.name))
     }
 
     fn mpmc(&self) -> Builder<mpmc::Mpmc<Parcel>> {
@@ -251,7 +255,8 @@ impl Place {
 
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().producer()?),
+            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc::<Parcel>().producer()?),
+            Kind::SpscShort => Box::new(self.spsc::<Short>().producer()?),
             Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce => Box::new(self.mpmc().producer()?),
             Kind::MpmcBytes => Box::new(self.mpmc_bytes().producer()?),
             Kind::Broadcast | Kind::BroadcastBySemaphore | Kind::Lossy => Box::new(self.broadcast().producer()?),
@@ -262,7 +267,8 @@ impl Place {
 
     pub(crate) fn sink(&self) -> Result<Box<dyn Sink>, OpenError> {
         Ok(match self.kind {
-            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc().consumer()?),
+            Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc::<Parcel>().consumer()?),
+            Kind::SpscShort => Box::new(self.spsc::<Short>().consumer()?),
             Kind::Mpmc | Kind::MpmcBySemaphore | Kind::MpmcOnce => Box::new(self.mpmc().consumer()?),
             Kind::MpmcBytes => Box::new(Letters::of(self.mpmc_bytes().consumer()?)),
             Kind::Broadcast | Kind::BroadcastBySemaphore => Box::new(self.broadcast().consumer()?),
