@@ -107,7 +107,7 @@ pub(crate) fn opens_in_either_order(subject: &Subject) {
 pub(crate) fn keeps_order_and_each_message_once(subject: &Subject) {
     let (mut sender, mut receiver) = subject.sides();
     let capabilities = sender.capabilities();
-    assert_eq!(capabilities, receiver.capabilities().as_of_side(&capabilities), "both sides say the same");
+    assert_eq!(capabilities, receiver.capabilities().seen_from(&capabilities), "both sides say the same");
     let shape = Shape::of(&capabilities);
     if capabilities.loss == Loss::AnyTime || receiver.capabilities().loss == Loss::AnyTime {
         // Nobody waits for the receiver: the test does.
@@ -136,11 +136,11 @@ pub(crate) fn keeps_order_and_each_message_once(subject: &Subject) {
 
 /// The receivers of one sender may differ in whether it waits for them, and the sides in whether they have something to wait with.
 trait OfSide {
-    fn as_of_side(self, other: &Self) -> Self;
+    fn seen_from(self, other: &Self) -> Self;
 }
 
 impl OfSide for Capabilities {
-    fn as_of_side(self, other: &Self) -> Self {
+    fn seen_from(self, other: &Self) -> Self {
         Self { loss: other.loss, can_be_awaited: other.can_be_awaited, ..self }
     }
 }
