@@ -396,10 +396,7 @@ pub(crate) fn capabilities(form: &Form, is_bound_by_kernel: bool) -> Capabilitie
 
 /// Has the kernel keep `bytes` for receivers.
 pub(crate) fn set_capacity(descriptor: &OwnedFd, bytes: usize) -> Result<(), OpenError> {
-    let limit = || {
-        std::fs::read_to_string("/proc/sys/fs/pipe-max-size")
-            .map_or("unknown".to_owned(), |text| text.trim().to_owned())
-    };
+    let limit = || crate::limit("/proc/sys/fs/pipe-max-size").map_or("unknown".to_owned(), |bytes| bytes.to_string());
     let reason = match fcntl_setpipe_size(descriptor, bytes) {
         Ok(_) => return Ok(()),
         Err(Errno::PERM) => format!(
