@@ -11,8 +11,7 @@ use ringshm_fallback::pipe::Pipe;
 use rustix::pipe::pipe;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::time::Instant;
-use support::{compare, pin};
+use support::{beside, compare};
 
 const SIZES: &[usize] = &[64, 4096];
 /// Messages that go together in a batch.
@@ -29,15 +28,7 @@ fn count_for(size: usize) -> usize {
 
 /// Messages per second, of `send` on one core and `receive` on the other.
 fn rate(count: usize, send: impl FnOnce() + Send, receive: impl FnOnce()) -> f64 {
-    std::thread::scope(|scope| {
-        let start = Instant::now();
-        scope.spawn(move || {
-            pin(1);
-            send();
-        });
-        receive();
-        count as f64 / start.elapsed().as_secs_f64()
-    })
+    support::rate(count, || beside(send, receive))
 }
 
 fn stream((mut sender, mut receiver): (impl Sender, impl Receiver), size: usize) -> f64 {
@@ -140,7 +131,6 @@ fn main() {
         let sender = Fifo::new(path(n)).sender().expect("it can be made");
         (sender, Fifo::new(path(n)).receiver().expect("it is there"))
     };
-    pin(0);
     let measure = |name: &str, wrapped: &mut dyn FnMut(usize) -> f64, bare: &mut dyn FnMut(usize) -> f64| {
         if name.contains(&wanted) {
             compare(name, SIZES, wrapped, bare);

@@ -9,22 +9,24 @@
 //! the end. When all receivers are gone, senders find out with the next message, and no signal kills them.
 
 mod ends;
+mod handles;
 mod place;
+
+pub use handles::{PipeReceiver, PipeSender};
 
 pub(crate) use ends::{Means, ReadEnd, Restraint, WHOLE, WriteEnd};
 
 use crate::address::Address;
 use crate::framing::Framing;
-use crate::inlet::{Inlet, receives_through_inlet};
-use crate::link::Patience;
-use crate::outlet::{Form, Outlet, sends_through_outlet};
+use crate::inlet::Inlet;
+use crate::outlet::{Form, Outlet};
 use core::time::Duration;
 use place::Place;
 use ringshm_core::error::OpenError;
-use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Interest, Longest, Loss, Order, Parties};
+use ringshm_core::{Capabilities, Longest, Loss, Order, Parties};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::process::{Child, Command};
 
 /// The longest message of a stream of bytes unless another is asked for: more memory than that is not taken because a peer says so.
@@ -396,10 +398,7 @@ pub(crate) fn capabilities(form: &Form, is_bound_by_kernel: bool) -> Capabilitie
 
 /// Has the kernel keep `bytes` for receivers.
 pub(crate) fn set_capacity(descriptor: &OwnedFd, bytes: usize) -> Result<(), OpenError> {
-    let limit = || {
-        std::fs::read_to_string("/proc/sys/fs/pipe-max-size")
-            .map_or("unknown".to_owned(), |text| text.trim().to_owned())
-    };
+    let limit = || crate::limit("/proc/sys/fs/pipe-max-size").map_or("unknown".to_owned(), |bytes| bytes.to_string());
     let reason = match fcntl_setpipe_size(descriptor, bytes) {
         Ok(_) => return Ok(()),
         Err(Errno::PERM) => format!(
@@ -419,76 +418,6 @@ pub(crate) fn set_capacity(descriptor: &OwnedFd, bytes: usize) -> Result<(), Ope
 /// [`OpenError::Os`] if the process has no descriptors left.
 pub fn pipe() -> Result<(PipeSender, PipeReceiver), OpenError> {
     Pipe::new().pair()
-}
-
-/// The sending end of a pipe: made by [`Pipe`].
-///
-/// A message of which the pipe took a part before patience ended counts as sent; its rest goes before the next message, or when the handle is
-/// dropped, which waits up to a second for room. That happens only to messages of more than 4,096 bytes, framing included, that were sent with
-/// `try_send` or a deadline.
-#[derive(Debug)]
-pub struct PipeSender {
-    end: WriteEnd,
-    outlet: Outlet,
-    can: Capabilities,
-}
-
-/// The receiving end of a pipe: made by [`Pipe`].
-#[derive(Debug)]
-pub struct PipeReceiver {
-    end: ReadEnd,
-    inlet: Inlet,
-    can: Capabilities,
-}
-
-impl Drop for PipeSender {
-    fn drop(&mut self) {
-        // A receiver that does not read, or is gone, is told of half a message.
-        let _ = self.outlet.flush(Patience::Until(Deadline::after(REST)), &mut self.end);
-    }
-}
-
-impl Channel for PipeSender {
-    fn capabilities(&self) -> Capabilities {
-        self.can
-    }
-
-    fn awaited(&self) -> Awaited<'_> {
-        Awaited::Descriptor(self.end.as_fd(), Interest::Writable)
-    }
-
-    fn detach(self: Box<Self>) {}
-}
-
-impl Channel for PipeReceiver {
-    fn capabilities(&self) -> Capabilities {
-        self.can
-    }
-
-    fn awaited(&self) -> Awaited<'_> {
-        Awaited::Descriptor(self.end.as_fd(), Interest::Readable)
-    }
-
-    fn has_more(&mut self) -> bool {
-        self.inlet.has_more()
-    }
-
-    fn detach(self: Box<Self>) {}
-}
-
-sends_through_outlet!(PipeSender, end);
-receives_through_inlet!(PipeReceiver, end);
-
-impl AsFd for PipeSender {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
-    }
-}
-
-impl AsFd for PipeReceiver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
-    }
 }
 
 pub(crate) fn sender(address: &mut Address) -> Result<PipeSender, OpenError> {
