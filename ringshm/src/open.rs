@@ -20,10 +20,20 @@ use std::time::Duration;
 /// | name | mechanism | options |
 /// |---|---|---|
 /// | `shm://ticks`, or just `ticks` | a ring in shared memory | `ring=spsc` (default), `mpmc`, `broadcast`; `capacity=BYTES` (of `mpmc`: messages), `schema=N`, `wait=spin`, `yield`, `park`, `wakeup=semaphore`; of `mpmc`: `max_message=BYTES`, `at_most_once`; of `broadcast`: `lossy`, `from=oldest`, `newest`, `evict_after=MILLISECONDS` |
+/// | `pipe:`, `pipe:3` | a pipe: standard input or output, or an inherited descriptor | `framing`, `max_message`, `capacity=BYTES`, `senders=many`, `packets` |
+/// | `fifo:///run/x` | a FIFO, made if there is none | the same but for `packets`; `await`, `mode`, `keep`, `linger=MILLISECONDS` |
+/// | `mq:///x` | a POSIX message queue | `messages=N`, `max_message`, `mode`, `priority=N`, `framing`, `numbered`, `await` |
+/// | `sysv://0x51ab`, `sysv:///path?id=N` | a System V message queue | `capacity=BYTES`, `max_message`, `mode`, `type=N`, `receive=N`, `framing`, `numbered`, `await` |
+/// | `unix:///run/x.sock?type=stream`, `seqpacket`, `dgram`; `unix:@name` | a Unix socket, with a path or an abstract name | `framing`, `max_message`, `mode`, `uid=N` or `any`, `await`; but for `dgram`: `listen=sender`, `slow=wait`, `drop` |
+/// | `tcp://host:port` | TCP | `framing`, `max_message`, `listen`, `slow`, `delay`, `keepalive=SECONDS`, `await` |
+/// | `udp://host:port` | UDP, to one host or a group | `framing`, `max_message`, `receive_buffer=BYTES`, `interface`, `ttl`, `loopback` |
+/// | `signal://PID?signal=RTMIN+1`; `signal:?signal=…` to receive | queued signals | `framing=frames`, `raw:4`, `raw:8`; `from=PID`, `uid`, `await` |
 /// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |
 ///
-/// All take `await`: a side whose other side dies, or leaves, waits for the next one instead of ending with `Disconnected`. Options that concern one
-/// side only may be given to both. What a mechanism can do, it says itself: [`Capabilities`](crate::Capabilities).
+/// With `await`, a side whose other side dies, or leaves, waits for the next one instead of ending with `Disconnected`. `framing` is `frames` (default: what
+/// got lost is counted), or what a program that is not ringshm expects: `lines`, `len32` or `raw:BYTES` in streams, `bare` in packets. `max_message` is in bytes,
+/// `mode` in octal digits, 600 if not given. Options that concern one side only may be given to both. What a mechanism can do, it says itself:
+/// [`Capabilities`](crate::Capabilities).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

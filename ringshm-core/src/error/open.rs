@@ -135,7 +135,7 @@ impl fmt::Display for OpenError {
                 )
             }
             Self::RoleTaken { role, pid: 0, .. } => {
-                write!(f, "the channel already has a live {role}: stop it first, or choose another name")
+                write!(f, "there already is a live {role}: stop it first, or choose another name")
             }
             Self::RoleTaken { role, pid, .. } => {
                 write!(f, "the ring already has a live {role}, process {pid}: stop it first, or choose another name")

@@ -104,7 +104,7 @@ fn what_is_numbered_has_one_on_each_side_and_a_gap_is_counted() {
         let (mut sender, mut receiver) = (place.sender("numbered").unwrap(), place.receiver("numbered").unwrap());
         for refused in [place.sender("numbered").err(), place.sender("").err(), place.receiver("").err()] {
             let refused = refused.expect("it is taken").to_string();
-            assert!(refused.starts_with("the channel already has a live "), "{refused}");
+            assert!(refused.starts_with("there already is a live "), "{refused}");
         }
         assert!(sender.capabilities().numbers && receiver.capabilities().numbers);
         let mut message = Vec::new();
