@@ -72,8 +72,8 @@ impl Looks {
 }
 
 /// How often the processor is offered to others before a sleep on a descriptor, as learned from the last waits of a handle: a sleep takes two system
-/// calls and a timer more than a call that blocks, and while the peer streams it is not worth it. Measured with POSIX queues: with up to 64 offers a stream
-/// takes 0.9 to 0.95 of the time that it takes with calls that block, with none 1.0 to 1.2, and a third more if both sides share a core.
+/// calls and a timer more than a call that blocks, and while the peer streams it is not worth it. Of POSIX queues a stream without offers takes 1.15
+/// to 1.18 of the time that it takes with calls that block, and with 64 of them less than that.
 #[derive(Debug)]
 pub(crate) struct Offers {
     most: u32,
