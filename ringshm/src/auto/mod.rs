@@ -14,7 +14,8 @@
 //!
 //! The receiver is asleep for all places at once until a message comes through one of them. When that one's sender is gone, both choose anew,
 //! if they wait for successors. What a dead receiver has left in a ring, its sender takes out again and sends to the next one, wherever that is;
-//! it notices with the next message it sends, a millisecond after the death at the latest.
+//! it looks once in a millisecond of sending. So what it sends within a millisecond after the death, and nothing after that, stays in the ring, for who
+//! comes to the same place.
 
 mod receiver;
 mod search;

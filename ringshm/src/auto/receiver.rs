@@ -300,9 +300,11 @@ type Recv<'a> = dyn FnMut(&mut dyn Receiver, Deadline) -> Result<usize, RecvTime
 /// A place could not be opened anew.
 fn unusable(error: OpenError) -> RecvTimeoutError {
     let errno = match &error {
-        OpenError::Os { source, .. } => source.raw_os_error().unwrap_or(0),
-        _ => 0,
+        OpenError::Os { source, .. } => source.raw_os_error(),
+        // Somebody else has taken it meanwhile.
+        _ => None,
     };
+    let errno = errno.unwrap_or(rustix::io::Errno::BUSY.raw_os_error());
     RecvTimeoutError::Fault(Fault::Os { step: "waiting for the next sender of an auto channel", errno })
 }
 
