@@ -12,17 +12,19 @@
 
 use crate::broadcast::{Lossy, visit};
 use crate::error::OpenError;
+use crate::frames::{Sealed, is_pool_of, mark_pool};
 use crate::lanes::{Peer, Role};
 use crate::layout::{Geometry, Header, Kind, TypeIdentity, Wakeup};
 use crate::member::{Behaviour, HugePages, Member, Residency};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
 use crate::os::segment::Segment;
-use crate::os::{Directory, IntoMemfd, Name, now};
+use crate::os::{Directory, IntoMemfd, Name, SoleMemfd, now};
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +110,53 @@ pub(crate) fn create_memfd(label: &str, wanted: &Wanted, residency: Residency) -
     drop(initialise(segment, wanted)?);
     let file = file.as_fd().try_clone_to_owned();
     file.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })
+}
+
+/// Creates a ring of frames in two sealed memfds, one of them for the pixels, which only the caller can write; and takes its sending role.
+pub(crate) fn create_sealed(label: &str, wanted: &Wanted, behaviour: Behaviour) -> Result<(Member, Sealed), OpenError> {
+    let (geometry, residency) = (wanted.geometry.with_own_pool(), behaviour.residency);
+    let pool = Segment::memfd_to_read(label, geometry.pool_len(), residency)?;
+    pool.make_resident(residency)?;
+    let pixels = pool.file().as_fd().try_clone_to_owned();
+    let pixels = pixels.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })?;
+    let words = Segment::memfd(label, geometry.total, residency)?;
+    words.make_resident(residency)?;
+    // The locks of whoever takes part go with its file description: what is handed on has another one.
+    let ring = SoleMemfd::of(words.file())?.into_fd();
+    let header = Header::new(&geometry, &wanted.identity, std::process::id(), now());
+    // SAFETY: the object was made just now, of the size that this geometry asks for.
+    let memory = unsafe { Memory::in_segment(geometry, words) }.with_pool(pool);
+    memory.initialise();
+    mark_pool(&memory, &header);
+    if let Some(words) = memory.segment() {
+        words.write_header(&header)?;
+    }
+    let member = Member::join(Arc::new(memory), Role::Producer, behaviour, header.creator, header.created)?;
+    Ok((member, Sealed { ring, pixels }))
+}
+
+/// Takes the receiving role of a ring of frames in two sealed memfds.
+pub(crate) fn join_sealed(
+    ring: impl IntoMemfd,
+    pixels: impl AsFd,
+    wanted: &Wanted,
+    behaviour: Behaviour,
+) -> Result<Member, OpenError> {
+    let huge_pages = behaviour.residency.huge_pages;
+    let (words, pool) = (Segment::from_memfd(ring, huge_pages)?, Segment::from_memfd_to_read(pixels, huge_pages)?);
+    let (header, path) = (words.header()?, words.path());
+    let (memory, identity) = validated(words)?;
+    let geometry = memory.geometry();
+    if !geometry.has_own_pool || geometry.pool_len() != pool.size() {
+        return Err(OpenError::Corrupt { field: "frame pool" });
+    }
+    pool.make_resident(behaviour.residency)?;
+    let memory = memory.with_pool(pool);
+    if !is_pool_of(&memory, &header) {
+        return Err(OpenError::Corrupt { field: "frame pool" });
+    }
+    join_memory(memory, &identity, path, wanted, Role::Consumer, behaviour)?
+        .ok_or(OpenError::Corrupt { field: "file type" })
 }
 
 /// Comes to read the ring `name` without a role in it.
@@ -236,6 +285,18 @@ fn join_segment(
 ) -> Result<Option<Member>, OpenError> {
     let path = segment.path();
     let (memory, identity) = validated(segment)?;
+    join_memory(memory, &identity, path, wanted, role, behaviour)
+}
+
+/// As [`join_segment`], of a segment that was validated.
+fn join_memory(
+    memory: Memory,
+    identity: &TypeIdentity,
+    path: PathBuf,
+    wanted: &Wanted,
+    role: Role,
+    behaviour: Behaviour,
+) -> Result<Option<Member>, OpenError> {
     let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
     memory.segment().map_or(Ok(()), |segment| segment.make_resident(behaviour.residency))?;
     let patience = Deadline::after(GATE_PATIENCE);
@@ -245,7 +306,7 @@ fn join_segment(
         if retired_or_over(&memory)? {
             return Ok(None);
         }
-        compare(&memory, &identity, wanted)?;
+        compare(&memory, identity, wanted)?;
         match memory.join(role, std::process::id(), now()) {
             Ok(lane) => {
                 drop(gate);

@@ -31,6 +31,8 @@ pub enum Kind {
     BroadcastRecords = 6,
     /// One writer, any number of readers, the newest value only.
     Latest = 7,
+    /// One producer, up to 16 consumers, each of which holds the frames it wants, in place.
+    Frames = 8,
     /// No ring: a value that one participant at a time has to itself.
     Mutex = 16,
     /// No ring: a value that one participant writes or many read.
@@ -44,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::SpscSlots,
         Self::SpscRecords,
         Self::MpmcSlots,
@@ -52,6 +54,7 @@ impl Kind {
         Self::BroadcastSlots,
         Self::BroadcastRecords,
         Self::Latest,
+        Self::Frames,
         Self::Mutex,
         Self::RwLock,
         Self::Condvar,
@@ -74,6 +77,7 @@ impl Kind {
             Self::BroadcastSlots => "broadcast slots",
             Self::BroadcastRecords => "broadcast records",
             Self::Latest => "latest",
+            Self::Frames => "frames",
             Self::Mutex => "mutex",
             Self::RwLock => "rwlock",
             Self::Condvar => "condvar",
@@ -100,7 +104,11 @@ impl Kind {
             return (1..=MAX_LANES, 0..=0);
         }
         let producers = if self.is_mpmc() { MAX_LANES } else { 1 };
-        let consumers = if self.has_one_consumer() { 1 } else { MAX_LANES };
+        let consumers = match self {
+            Self::SpscSlots | Self::SpscRecords => 1,
+            Self::Frames => crate::frames::MAX_CONSUMERS,
+            _ => MAX_LANES,
+        };
         (1..=producers, 1..=consumers)
     }
 
@@ -119,13 +127,15 @@ impl Kind {
     /// Whether its participants can be woken like that.
     #[must_use]
     pub const fn can_be_woken_by(self, wakeup: Wakeup) -> bool {
-        matches!(wakeup, Wakeup::Futex) || self.has_one_consumer() || self.is_mpmc() || self.is_broadcast()
+        let has_semaphores = self.has_one_consumer() || self.is_mpmc() || self.is_broadcast();
+        // Several threads may wait for one consumer's frames, and a lane has one semaphore.
+        matches!(wakeup, Wakeup::Futex) || has_semaphores && !matches!(self, Self::Frames)
     }
 
     /// Whether each of its messages goes to all consumers.
     #[must_use]
     pub const fn is_broadcast(self) -> bool {
-        matches!(self, Self::BroadcastSlots | Self::BroadcastRecords | Self::Latest)
+        matches!(self, Self::BroadcastSlots | Self::BroadcastRecords | Self::Latest | Self::Frames)
     }
 
     /// Bytes behind the ring, for what helps to find the way in it.
@@ -190,7 +200,7 @@ pub struct Shape {
 pub struct Geometry {
     /// What the ring carries.
     pub kind: Kind,
-    /// Slots, or bytes of the record ring. A power of two.
+    /// Slots, or bytes of the record ring. A power of two; slots of frames may be any number.
     pub capacity: u64,
     /// Whether that is the default: the creator did not ask for a capacity.
     pub is_default_capacity: bool,
@@ -198,6 +208,8 @@ pub struct Geometry {
     pub is_at_most_once: bool,
     /// How its participants are woken.
     pub wakeup: Wakeup,
+    /// Whether the frames' pixels are in an object of their own.
+    pub has_own_pool: bool,
     /// Bytes from one slot to the next; 1 for records.
     pub stride: u64,
     /// The largest message, in bytes.
@@ -250,12 +262,17 @@ impl Geometry {
             return None;
         }
         let least = if kind.has_records() { MIN_RECORD_BYTES } else { 1 };
-        let capacity = capacity.max(least).checked_next_power_of_two()?;
+        let capacity = match kind {
+            // Too large to be rounded up.
+            Kind::Frames => Some(capacity).filter(|slots| crate::frames::POSSIBLE_SLOTS.contains(slots))?,
+            _ => capacity.max(least).checked_next_power_of_two()?,
+        };
         let (stride, max_message) = match kind {
             Kind::SpscSlots => (message, message),
             // Moved as words.
             Kind::BroadcastSlots => (message.next_multiple_of(8), message),
             Kind::Latest => (crate::latest::stride(message, align), message),
+            Kind::Frames => (crate::frames::stride(message), message),
             // Moved as words.
             Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {
                 (message.next_multiple_of(8), message)
@@ -263,17 +280,17 @@ impl Geometry {
             Kind::SpscRecords | Kind::BroadcastRecords => (1, (capacity / 2 - crate::record::HEADER).min(1 << 31)),
             Kind::MpmcSlots | Kind::MpmcBytes => (crate::mpmc::stride(kind, message, align)?, message),
         };
-        let data = capacity.checked_mul(stride).filter(|size| *size <= MAX_DATA)?;
+        capacity.checked_mul(stride).filter(|size| *size <= MAX_DATA)?;
         let lanes = u64::from(producers + consumers) * size_of::<Lane>() as u64;
         let lanes_at = LANES_AT as u64;
         let data_at = (lanes_at + lanes).next_multiple_of(DATA_ALIGN);
-        let total = data_at + (data + kind.index_len()).next_multiple_of(DATA_ALIGN);
-        Some(Self {
+        let geometry = Self {
             kind,
             capacity,
             is_default_capacity: false,
             is_at_most_once: false,
             wakeup: Wakeup::Futex,
+            has_own_pool: false,
             stride,
             max_message,
             origin,
@@ -281,8 +298,18 @@ impl Geometry {
             consumers,
             lanes_at,
             data_at,
-            total,
-        })
+            total: 0,
+        };
+        Some(geometry.sized())
+    }
+
+    /// The same ring of frames, with its pixels in an object of their own.
+    pub(crate) fn with_own_pool(self) -> Self {
+        Self { has_own_pool: true, ..self }.sized()
+    }
+
+    fn sized(self) -> Self {
+        Self { total: self.data_at + (self.data_len() as u64).next_multiple_of(DATA_ALIGN), ..self }
     }
 
     /// Whether a message that is published alone travels with the cursor.
@@ -300,7 +327,19 @@ impl Geometry {
     /// The size of the data area, in bytes, what lies behind the ring included.
     #[must_use]
     pub fn data_len(&self) -> usize {
-        (self.capacity * self.stride + self.kind.index_len()) as usize
+        let units = match self.kind {
+            Kind::Frames => {
+                crate::frames::words_len(self.capacity) + if self.has_own_pool { 0 } else { self.pool_len() }
+            }
+            _ => self.capacity * self.stride,
+        };
+        (units + self.kind.index_len()) as usize
+    }
+
+    /// The size of a frame ring's pool, in bytes: what only its producer writes.
+    #[must_use]
+    pub fn pool_len(&self) -> u64 {
+        crate::frames::pool_len(self.capacity, self.stride)
     }
 }
 

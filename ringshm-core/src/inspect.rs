@@ -85,6 +85,8 @@ pub struct Participant {
     /// The places of an MPMC ring that the owner has claimed and not finished: a producer has not published them, a consumer not
     /// released.
     pub claim: Option<Claim>,
+    /// What a consumer of frames takes and holds.
+    pub frames: Option<HeldFrames>,
     /// Whether the producer of a broadcast ring has evicted it for being slow.
     pub is_evicted: bool,
     /// Messages that this consumer missed, or that this participant dropped because their consumer died.
@@ -104,6 +106,17 @@ pub struct Lag {
     pub messages: Option<u64>,
     /// In units, never more than the ring holds.
     pub units: u64,
+}
+
+/// What a consumer of frames takes and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldFrames {
+    /// Whether it takes every frame, or the newest only.
+    pub takes_all: bool,
+    /// Frames that are held for it, those that it has not taken yet included: their slots are not written.
+    pub held: u64,
+    /// How many it may have in its hands at once.
+    pub most: u32,
 }
 
 /// Places of an MPMC ring in somebody's hands.
@@ -180,7 +193,7 @@ fn everybody(memory: &Memory) -> (Side, Side, Vec<Participant>) {
         Kind::MpmcSlots | Kind::MpmcBytes => consumer.units = head,
         Kind::SpscSlots | Kind::SpscRecords => {}
         Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {}
-        Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => {
+        Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest | Kind::Frames => {
             (consumer.messages, consumer.units) = furthest_behind(&producer, &consumers);
         }
     }
@@ -199,7 +212,9 @@ pub(crate) fn undelivered(memory: &Memory) -> Option<u64> {
             Some(waiting.saturating_add(held))
         }
         Kind::SpscSlots | Kind::SpscRecords => Some(producer.messages?.saturating_sub(consumer.messages?)),
-        Kind::BroadcastSlots => producer.messages.map(|messages| messages.min(memory.geometry().capacity)),
+        Kind::BroadcastSlots | Kind::Frames => {
+            producer.messages.map(|messages| messages.min(memory.geometry().capacity))
+        }
         Kind::Latest => producer.messages.map(|messages| messages.min(1)),
         Kind::BroadcastRecords => producer.messages.filter(|messages| *messages == 0),
         Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => Some(0),
@@ -235,7 +250,7 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         Kind::Latest if role == Role::Consumer => None,
         Kind::SpscRecords | Kind::BroadcastRecords => counted.map(|(_, count)| count),
         Kind::Latest => Some(crate::latest::written(memory)),
-        Kind::SpscSlots | Kind::BroadcastSlots => Some(cursor),
+        Kind::SpscSlots | Kind::BroadcastSlots | Kind::Frames => Some(cursor),
         Kind::MpmcSlots | Kind::MpmcBytes => Some(number(&lane.counters.messages)),
         Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => Some(0),
     };
@@ -250,6 +265,7 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         units: if has_cursor(geometry, role) { cursor } else { 0 },
         lag: None,
         claim: claim(memory, role, index),
+        frames: crate::frames::held(memory, role, index),
         is_evicted: memory.is_evicted(index),
         lost: number(&lane.counters.lost),
         torn: number(&lane.counters.torn),
@@ -288,7 +304,8 @@ fn lag(geometry: &Geometry, producer: &Side, consumer: &Participant) -> Option<L
 
 /// Whether the producer of a broadcast ring waits for it.
 fn is_gating(consumer: &Participant) -> bool {
-    matches!(consumer.state, Peer::Live { .. }) && !consumer.is_evicted
+    let takes_all = consumer.frames.is_none_or(|frames| frames.takes_all);
+    matches!(consumer.state, Peer::Live { .. }) && !consumer.is_evicted && takes_all
 }
 
 /// How far the consumer has come for which a broadcast ring's producer would have to wait: to the producer itself, if there is none.

@@ -294,6 +294,29 @@ impl Memory {
         (presence.state.load(Relaxed) == before).then_some(before)
     }
 
+    /// Does something in the name of a lane that nobody alive has, and that nobody can join meanwhile, because its lock is taken for it. `false` if
+    /// somebody has the lane. Whoever joins just then finds a lane that is given up, and tries again. A caller that dies meanwhile
+    /// leaves the lane as it was, or given up: to begin again must do no harm.
+    pub(crate) fn in_place_of(&self, lane: usize, act: impl FnOnce()) -> bool {
+        // If the kernel cannot say, somebody has it: the safe side.
+        if !matches!(self.locks.try_lock(lane), Ok(true)) {
+            return false;
+        }
+        let state = &self.presence(lane).state;
+        // Relaxed: only the holder of the lock writes it, and the lock was taken with TAKEOVER.
+        let word = state.load(Relaxed);
+        if state_of(word) == State::Live {
+            // Relaxed: nothing is read through it.
+            state.store(with_state(word, State::Detached), Relaxed);
+        }
+        crash::point("lanes.replaced");
+        act();
+        // Relaxed: as above. That its owner died stays to be seen.
+        state.store(word, Relaxed);
+        self.locks.unlock(lane);
+        true
+    }
+
     /// Tells the owner of a lane, whose state word is `word`, that it is too slow. `false` if it has left meanwhile, or was succeeded.
     pub(crate) fn evict(&self, lane: usize, word: u32) -> bool {
         let state = &self.presence(lane).state;
@@ -359,7 +382,7 @@ impl Memory {
             Kind::SpscSlots | Kind::SpscRecords => cursor(Role::Producer) == cursor(Role::Consumer),
             Kind::MpmcSlots | Kind::MpmcBytes => crate::mpmc::is_received(self),
             // Every reader that wanted something is gone.
-            Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest => true,
+            Kind::BroadcastSlots | Kind::BroadcastRecords | Kind::Latest | Kind::Frames => true,
             // Nothing is sent.
             Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => true,
         }

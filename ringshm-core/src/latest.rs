@@ -28,7 +28,7 @@ pub(crate) use slots::written;
 pub(crate) use slots::{initialise, stride};
 
 use crate::bell::ReaderBell;
-use crate::broadcast::{Lossy, Readable};
+use crate::broadcast::{Lossy, Readable, Startable};
 use crate::detector::Detector;
 use crate::error::{Fault, OpenError, RecvTimeoutError};
 use crate::lanes::{Peer, Role};
@@ -348,6 +348,8 @@ impl<T: Payload> Message for Latest<T> {
         Ok(Reader::new(Stay::Member(joined.0)))
     }
 }
+
+impl<T: Payload> Startable for Latest<T> {}
 
 impl<T: Payload> Readable for Latest<T> {
     type Reader = Reader<T>;

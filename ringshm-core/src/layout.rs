@@ -64,7 +64,7 @@ pub struct Header {
     pub kind: u32,
     /// The size of the whole object, in bytes.
     pub total: u64,
-    /// Slots, or bytes of the record ring. A power of two.
+    /// Slots, or bytes of the record ring. A power of two; slots of frames may be any number.
     pub capacity: u64,
     /// Bytes from one slot to the next; 1 for records.
     pub stride: u64,
@@ -91,7 +91,7 @@ pub struct Header {
     /// The process that made the segment, for people.
     pub creator: u32,
     /// Bit 0: the capacity is the default one, nobody asked for it. Bit 1: a message whose consumer died is dropped.
-    /// Bit 2: participants sleep on the semaphores in their lanes.
+    /// Bit 2: participants sleep on the semaphores in their lanes. Bit 3: the frames' pixels are in an object of their own.
     pub options: u32,
     /// Zero.
     pub reserved: [u8; 8],
@@ -131,7 +131,8 @@ impl Header {
             creator,
             options: u32::from(geometry.is_default_capacity)
                 | u32::from(geometry.is_at_most_once) << 1
-                | u32::from(geometry.wakeup == Wakeup::Semaphore) << 2,
+                | u32::from(geometry.wakeup == Wakeup::Semaphore) << 2
+                | u32::from(geometry.has_own_pool) << 3,
             reserved: [0; 8],
             type_name,
             reserved2: [0; 256],
@@ -190,7 +191,11 @@ impl Header {
         geometry.is_default_capacity = self.options & 1 != 0;
         geometry.is_at_most_once = self.options & 2 != 0;
         geometry.wakeup = if self.options & 4 == 0 { Wakeup::Futex } else { Wakeup::Semaphore };
-        if self.options >> 3 != 0 || !kind.can_be_woken_by(geometry.wakeup) {
+        if self.options & 8 != 0 && kind == Kind::Frames {
+            geometry = geometry.with_own_pool();
+        }
+        let is_possible = geometry.has_own_pool == (self.options & 8 != 0) && kind.can_be_woken_by(geometry.wakeup);
+        if self.options >> 4 != 0 || !is_possible {
             return corrupt("options");
         }
         // Everything that follows from kind, capacity and stride must be what this version computes from them.
@@ -208,7 +213,7 @@ impl Header {
         }
         // Of bytes, the longest is a matter of shape and not of type.
         let size = match kind {
-            Kind::SpscRecords | Kind::BroadcastRecords | Kind::MpmcBytes => 1,
+            Kind::SpscRecords | Kind::BroadcastRecords | Kind::MpmcBytes | Kind::Frames => 1,
             Kind::SpscSlots | Kind::MpmcSlots | Kind::BroadcastSlots | Kind::Latest => geometry.max_message,
             Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => geometry.max_message,
         };

@@ -18,6 +18,7 @@ mod detector;
 mod endpoint;
 pub mod error;
 pub mod express;
+pub mod frames;
 mod geometry;
 mod identity;
 #[cfg(not(loom))]

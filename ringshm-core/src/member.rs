@@ -7,6 +7,7 @@
 
 use crate::broadcast::{OnSlowReader, Start};
 use crate::error::{Fault, OpenError};
+use crate::frames::Delivery;
 use crate::lanes::{Role, State};
 use crate::layout::Lane;
 use crate::memory::Memory;
@@ -82,6 +83,10 @@ pub struct Behaviour {
     pub on_death: OnDeath,
     /// Where a reader of a broadcast ring begins.
     pub start: Start,
+    /// What a consumer of frames takes.
+    pub delivery: Delivery,
+    /// How many frames a consumer holds at once; `None`: two, or one where there is no room for two.
+    pub most_held: Option<u32>,
     /// What a broadcast ring's producer does about a consumer that holds it up.
     pub on_slow_reader: OnSlowReader,
     /// What becomes of the pages of its mapping.
@@ -98,6 +103,8 @@ impl Behaviour {
             wait,
             on_death,
             start: Start::Oldest,
+            delivery: Delivery::EveryFrame,
+            most_held: None,
             on_slow_reader: OnSlowReader::Wait,
             residency: Residency::NONE,
             trusts_peers: false,
@@ -131,6 +138,8 @@ pub(crate) struct Member {
 
 // SAFETY: the lane pointer leads into `memory`, which is `Send` and `Sync`, and behind it are only atomics.
 unsafe impl Send for Member {}
+// SAFETY: through a shared reference one reaches that memory and what never changes.
+unsafe impl Sync for Member {}
 
 impl Member {
     /// A participant that has joined `memory` in `role`, in `lane`.

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "pointers into memory that this file owns")]
 
+use crate::geometry::DATA_ALIGN;
 use crate::lanes::Locks;
 use crate::layout::{Control, Geometry, Kind, Lane, Lobby, MAX_PAYLOAD_ALIGN, Wakeup};
 use core::ptr::NonNull;
@@ -21,8 +22,18 @@ pub struct Memory {
     lobby: NonNull<Lobby>,
     lanes: NonNull<Lane>,
     data: Bytes,
+    /// Of frames whose pixels are in an object of their own: that object.
+    pool: Option<Pool>,
     pub(crate) locks: Locks,
     backing: Backing,
+}
+
+/// An object that holds the pixels of a frame ring, and nothing else.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    bytes: Bytes,
+    #[cfg(not(loom))]
+    segment: crate::os::segment::Segment,
 }
 
 /// Keeps the pointers of a [`Memory`] valid.
@@ -53,12 +64,16 @@ impl Memory {
         let lobby = Box::leak(Box::<Lobby>::default()).into();
         let lanes: Box<[Lane]> = (0..geometry.lanes()).map(|_| Lane::default()).collect();
         let lanes = NonNull::from(Box::leak(lanes)).cast();
-        let lines = vec![Line([0; MAX_PAYLOAD_ALIGN]); geometry.data_len().div_ceil(size_of::<Line>())];
+        // Pixels begin on a page, as in a segment.
+        let page = if geometry.kind == Kind::Frames && !cfg!(loom) { DATA_ALIGN as usize } else { 1 };
+        let lines = vec![Line([0; MAX_PAYLOAD_ALIGN]); (geometry.data_len() + page - 1).div_ceil(size_of::<Line>())];
         let lines = NonNull::from(Box::leak(lines.into_boxed_slice()));
+        let base = lines.cast::<u8>().as_ptr();
+        let base = base.wrapping_byte_add(base.addr().next_multiple_of(page) - base.addr());
         // SAFETY: `lines` covers the data area, is initialised, and is freed when this `Memory` is dropped.
-        let data = unsafe { Bytes::new(lines.cast().as_ptr(), geometry.data_len()) };
+        let data = unsafe { Bytes::new(base, geometry.data_len()) };
         let locks = Locks::within_process(geometry.lanes());
-        let memory = Self { geometry, control, lobby, lanes, data, locks, backing: Backing::Heap(lines) };
+        let memory = Self { geometry, control, lobby, lanes, data, pool: None, locks, backing: Backing::Heap(lines) };
         memory.initialise();
         Arc::new(memory)
     }
@@ -80,7 +95,17 @@ impl Memory {
         // SAFETY: the bytes are mapped until the segment, which this value owns, is dropped.
         let data = unsafe { Bytes::new(data.as_ptr(), geometry.data_len()) };
         let locks = Locks::of_file(&segment, &geometry);
-        Self { geometry, control, lobby, lanes, data, locks, backing: Backing::Segment(segment) }
+        Self { geometry, control, lobby, lanes, data, pool: None, locks, backing: Backing::Segment(segment) }
+    }
+
+    /// Of a frame ring whose pixels are in an object of their own: with that object, which has the size that the geometry asks for.
+    #[cfg(not(loom))]
+    pub(crate) fn with_pool(mut self, segment: crate::os::segment::Segment) -> Self {
+        assert_eq!(segment.size(), self.geometry.pool_len(), "a pool of another size");
+        // SAFETY: mapped until the segment, which the pool owns, is dropped.
+        let bytes = unsafe { Bytes::new(segment.base().as_ptr(), self.geometry.pool_len() as usize) };
+        self.pool = Some(Pool { bytes, segment });
+        self
     }
 
     /// Before anybody else sees the memory: all cursors and their ledgers at the origin.
@@ -89,6 +114,7 @@ impl Memory {
             Kind::MpmcSlots | Kind::MpmcBytes => crate::mpmc::initialise(self),
             Kind::BroadcastRecords => crate::broadcast::initialise(self),
             Kind::Latest => crate::latest::initialise(self),
+            Kind::Frames => crate::frames::initialise(self),
             Kind::SpscSlots | Kind::SpscRecords | Kind::BroadcastSlots => {}
             // Their words begin at zero.
             Kind::Mutex | Kind::RwLock | Kind::Condvar | Kind::Barrier | Kind::Once => {}
@@ -161,6 +187,17 @@ impl Memory {
     #[must_use]
     pub fn data(&self) -> &Bytes {
         &self.data
+    }
+
+    /// The pixels of frames, where they are an object of their own.
+    pub(crate) fn pool(&self) -> Option<&Bytes> {
+        self.pool.as_ref().map(|pool| &pool.bytes)
+    }
+
+    /// Where the messages are: the segment, or the object of the pixels, where they have one.
+    #[cfg(not(loom))]
+    pub(crate) fn data_segment(&self) -> Option<&crate::os::segment::Segment> {
+        self.pool.as_ref().map(|pool| &pool.segment).or(self.segment())
     }
 
     /// Whether another process may map these bytes, and so may write anything into them at any time.

@@ -60,6 +60,18 @@ pub trait Message {
     #[doc(hidden)]
     fn identity(schema: u64) -> TypeIdentity;
 
+    /// What is wrong with these wishes: the option, and why.
+    #[doc(hidden)]
+    fn objection(_wishes: &Wishes) -> Option<(&'static str, String)> {
+        None
+    }
+
+    /// Whether these wishes say enough to make a ring: otherwise the option that is missing, and why. A ring that is there can be joined.
+    #[doc(hidden)]
+    fn can_be_made(_wishes: &Wishes) -> Result<(), (&'static str, &'static str)> {
+        Ok(())
+    }
+
     #[doc(hidden)]
     fn producer(joined: Joined) -> Result<Self::Producer, OpenError>;
 

@@ -1,15 +1,18 @@
 //! Opening a role of a named ring, or of one in a memfd, as a handle.
 
-use crate::attach::{Existence, Wanted, create_memfd, join_memfd, join_named, visit_memfd, visit_named};
+use crate::attach::{
+    Existence, Wanted, create_memfd, create_sealed, join_memfd, join_named, join_sealed, visit_memfd, visit_named,
+};
 use crate::broadcast::Readable;
 use crate::error::OpenError;
+use crate::frames::{self, Frames};
 use crate::lanes::Role;
 use crate::layout::MAX_LANES;
 use crate::member::Behaviour;
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
 use crate::os::{Directory, IntoMemfd, Name, memory_free};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Everything that a program may choose about a ring, apart from its name and the type it carries.
@@ -37,7 +40,9 @@ impl Options {
             (lanes.contains(&wishes.producers), "producers", format!("a ring has 1 to {MAX_LANES} of them")),
             (lanes.contains(&wishes.consumers), "consumers", format!("a ring has 1 to {MAX_LANES} of them")),
         ];
-        if let Some((_, option, reason)) = possible.into_iter().find(|(is_possible, _, _)| !is_possible) {
+        let impossible = possible.into_iter().find(|(is_possible, _, _)| !is_possible);
+        if let Some((option, reason)) = impossible.map(|(_, option, reason)| (option, reason)).or(M::objection(wishes))
+        {
             return Err(OpenError::InvalidOption { option, reason });
         }
         let geometry = M::geometry(wishes).ok_or_else(|| {
@@ -49,13 +54,19 @@ impl Options {
             return Err(OpenError::InvalidOption { option: "wake_by", reason });
         }
         let any_length = wishes.max_message.is_none();
-        Ok(Wanted {
-            geometry,
-            identity: M::identity(self.schema),
-            any_length,
-            existence: self.existence,
-            initial: vec![],
-        })
+        let existence = match (M::can_be_made(wishes), self.existence) {
+            (Err((option, reason)), Existence::MustNotExist) => {
+                return Err(OpenError::InvalidOption { option, reason: reason.to_owned() });
+            }
+            (Err(_), _) => Existence::MustExist,
+            (Ok(()), existence) => existence,
+        };
+        Ok(Wanted { geometry, identity: M::identity(self.schema), any_length, existence, initial: vec![] })
+    }
+
+    /// As [`wanted`](Self::wanted), of a ring that is made here.
+    fn wanted_anew<M: Message + ?Sized>(&self) -> Result<Wanted, OpenError> {
+        Self { existence: Existence::MustNotExist, ..self.clone() }.wanted::<M>()
     }
 
     /// Takes the sending role of the ring `name`.
@@ -101,7 +112,7 @@ impl Options {
     /// # Errors
     /// [`OpenError::NoSpace`], [`OpenError::Os`].
     pub fn memfd<M: Message + ?Sized>(&self, label: &str) -> Result<OwnedFd, OpenError> {
-        create_memfd(label, &self.wanted::<M>()?, self.behaviour.residency)
+        create_memfd(label, &self.wanted_anew::<M>()?, self.behaviour.residency)
     }
 
     /// Takes the sending role of the ring in a memfd. Of any descriptor it opens a file description of its own, for which it
@@ -122,12 +133,30 @@ impl Options {
         M::consumer(Joined(join_memfd(memfd, &self.wanted::<M>()?, Role::Consumer, self.behaviour)?))
     }
 
+    /// Creates a ring of frames in two sealed memfds, and takes its sending role: consumers can map the pixels to read them and in no other way.
+    /// `label` is what `/proc` shows. Needs `/proc`.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSpace`], [`OpenError::InvalidOption`], [`OpenError::Os`].
+    pub fn sealed_frames(&self, label: &str) -> Result<(frames::Producer, frames::Sealed), OpenError> {
+        let (member, sealed) = create_sealed(label, &self.wanted_anew::<Frames>()?, self.behaviour)?;
+        Ok((Frames::producer(Joined(member))?, sealed))
+    }
+
+    /// Takes the receiving role of a ring of frames in two sealed memfds. For the first descriptor, see [`producer_of`](Self::producer_of).
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Corrupt`] if the two do not belong together, or the pixels are not sealed.
+    pub fn consumer_of_sealed(&self, ring: impl IntoMemfd, pixels: impl AsFd) -> Result<frames::Consumer, OpenError> {
+        Frames::consumer(Joined(join_sealed(ring, pixels, &self.wanted::<Frames>()?, self.behaviour)?))
+    }
+
     /// A ring on the heap, with nobody in it.
     ///
     /// # Errors
     /// [`OpenError::NoSpace`] if it is larger than any machine; [`OpenError::InvalidOption`].
     pub fn heap<M: Message + ?Sized>(&self) -> Result<Arc<Memory>, OpenError> {
-        let geometry = self.wanted::<M>()?.geometry;
+        let geometry = self.wanted_anew::<M>()?.geometry;
         let free = memory_free();
         if geometry.total > free {
             return Err(OpenError::NoSpace { needed: geometry.total, free });

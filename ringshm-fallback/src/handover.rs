@@ -15,6 +15,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use ringshm_core::error::{OpenError, Rejection};
+use ringshm_core::frames::Sealed;
 use ringshm_core::os::SoleMemfd;
 use ringshm_core::{Deadline, Fault, Interest};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
@@ -147,6 +148,24 @@ pub fn take_memfd(socket: impl AsFd, deadline: Deadline) -> Result<SoleMemfd, Ha
     Ok(SoleMemfd::handed(fetch(socket.as_fd(), SOLE_MEMFD, deadline)?)?)
 }
 
+/// As [`give`], a sealed ring of frames: what its consumers write, as [`give_memfd`] does, and then the pixels, which they can only read.
+///
+/// # Errors
+/// As for [`give_memfd`].
+pub fn give_sealed(socket: impl AsFd, sealed: &Sealed, deadline: Deadline) -> Result<(), HandoverError> {
+    give_memfd(&socket, &sealed.ring, deadline)?;
+    give(socket, &sealed.pixels, deadline)
+}
+
+/// As [`take`], what is given by [`give_sealed`]: the memfd that consumers write, and that of the pixels.
+///
+/// # Errors
+/// As for [`take_memfd`].
+pub fn take_sealed(socket: impl AsFd, deadline: Deadline) -> Result<(SoleMemfd, OwnedFd), HandoverError> {
+    let ring = take_memfd(&socket, deadline)?;
+    Ok((ring, take(socket, deadline)?))
+}
+
 /// A place where descriptors are handed over, a Unix socket with a name: ended by [`offer`](Self::offer) on the owner's side, or by [`take_by`](Self::take_by)
 /// or [`take_memfd_by`](Self::take_memfd_by) on the other.
 ///
@@ -215,6 +234,14 @@ impl Handover {
     /// As for [`take_by`](Self::take_by), and `Open` if it is no memfd that can neither shrink nor grow.
     pub fn take_memfd_by(self, deadline: Deadline) -> Result<SoleMemfd, HandoverError> {
         take_memfd(self.come(deadline)?, deadline)
+    }
+
+    /// As [`take_by`](Self::take_by), what is given by [`Offer::give_sealed_by`].
+    ///
+    /// # Errors
+    /// As for [`take_memfd_by`](Self::take_memfd_by).
+    pub fn take_sealed_by(self, deadline: Deadline) -> Result<(SoleMemfd, OwnedFd), HandoverError> {
+        take_sealed(self.come(deadline)?, deadline)
     }
 
     /// Comes to the offer, if there is one, and asks for what it gives; does not wait for it. For who waits for other things meanwhile.
@@ -302,6 +329,16 @@ impl Offer {
     pub fn give_memfd_by(&mut self, memfd: impl AsFd, deadline: Deadline) -> Result<Peer, HandoverError> {
         let (socket, peer) = self.next(deadline)?;
         give_memfd(socket, memfd, deadline)?;
+        Ok(peer)
+    }
+
+    /// As [`give_by`](Self::give_by), a sealed ring of frames, as [`give_sealed`] does.
+    ///
+    /// # Errors
+    /// As for [`give_memfd_by`](Self::give_memfd_by).
+    pub fn give_sealed_by(&mut self, sealed: &Sealed, deadline: Deadline) -> Result<Peer, HandoverError> {
+        let (socket, peer) = self.next(deadline)?;
+        give_sealed(socket, sealed, deadline)?;
         Ok(peer)
     }
 

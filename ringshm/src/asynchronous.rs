@@ -325,7 +325,8 @@ impl<P: Sends> Async<P> {
     }
 }
 
-/// The messages, until there will be no more. What is not the end is an item: a lossy reader's `Lagged`, and at the last `Evicted` or a fault.
+/// The messages, until there will be no more. What is not the end is an item: a lossy reader's `Lagged`, `TooManyHeld` of who
+/// keeps the frames that it was given, and at the last `Evicted` or a fault.
 impl<C: Receives + Unpin> Stream for Async<C> {
     type Item = Result<C::Message, RecvError>;
 
@@ -335,7 +336,7 @@ impl<C: Receives + Unpin> Stream for Async<C> {
             return Poll::Ready(None);
         }
         this.poll_recv(cx).map(|received| {
-            this.has_ended = !matches!(received, Ok(_) | Err(RecvError::Lagged(_)));
+            this.has_ended = !matches!(received, Ok(_) | Err(RecvError::Lagged(_) | RecvError::TooManyHeld { .. }));
             (!matches!(received, Err(RecvError::Disconnected))).then_some(received)
         })
     }

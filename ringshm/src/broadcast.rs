@@ -1,7 +1,7 @@
 //! Choosing a broadcast ring, and how to read it.
 
 use crate::{Builder, Heap};
-use ringshm_core::broadcast::{Broadcast, OnSlowReader, Readable, Start, reader_in};
+use ringshm_core::broadcast::{Broadcast, OnSlowReader, Readable, Start, Startable, reader_in};
 use ringshm_core::error::OpenError;
 use ringshm_core::os::{IntoMemfd, Name};
 
@@ -30,13 +30,16 @@ pub fn broadcast<M: ?Sized>(name: &str) -> Builder<Broadcast<M>> {
     Builder::new(name)
 }
 
-impl<M: Readable + ?Sized> Builder<M> {
-    /// Where a reader begins: by default at the oldest message that is certainly still there.
+impl<M: Startable + ?Sized> Builder<M> {
+    /// Where a reader begins: by default at the oldest message that is certainly still there. A consumer of frames that takes the newest only begins with
+    /// the newest there is, or, with [`Start::Newest`], with the next.
     pub fn start(mut self, start: Start) -> Self {
         self.options.behaviour.start = start;
         self
     }
+}
 
+impl<M: Readable + ?Sized> Builder<M> {
     /// Reads the ring without a role in it, and without being able to write into it. If there is none, it is created.
     ///
     /// # Errors
@@ -77,7 +80,9 @@ impl<M: Readable + ?Sized> Heap<M> {
     pub fn reader(&self) -> Result<M::Reader, OpenError> {
         reader_in::<M>(&self.memory, self.behaviour)
     }
+}
 
+impl<M: Startable + ?Sized> Heap<M> {
     /// The same ring, for readers that begin elsewhere.
     #[must_use]
     pub fn starting(&self, start: Start) -> Self {

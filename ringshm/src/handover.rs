@@ -35,9 +35,12 @@
 //! place. Of a taker that dies, the next one takes the role.
 
 pub use ringshm_core::os::{IntoMemfd, SoleMemfd};
-pub use ringshm_fallback::handover::{Asked, Handover, HandoverError, Offer, give, give_memfd, take, take_memfd};
+pub use ringshm_fallback::handover::{
+    Asked, Handover, HandoverError, Offer, give, give_memfd, give_sealed, take, take_memfd, take_sealed,
+};
 pub use ringshm_fallback::unix::{Peer, Trusted};
 
+use crate::frames::{Consumer, Frames};
 use crate::{Builder, Deadline, Message};
 
 impl<M: Message + ?Sized> Builder<M> {
@@ -73,5 +76,36 @@ impl<M: Message + ?Sized> Builder<M> {
     /// ```
     pub fn consumer_from(self, handover: Handover, deadline: Deadline) -> Result<M::Consumer, HandoverError> {
         Ok(self.consumer_of(handover.take_memfd_by(deadline)?)?)
+    }
+}
+
+impl Builder<Frames> {
+    /// Takes the receiving role of the sealed ring of frames that an [`Offer`] gives ([`Offer::give_sealed_by`]); waits for it until `deadline`.
+    ///
+    /// # Errors
+    /// As for [`producer_from`](Self::producer_from).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ringshm::Deadline;
+    /// use ringshm::frames::{FourCc, Meta};
+    /// use ringshm::handover::Handover;
+    ///
+    /// let meta = Meta::new(FourCc::NV12, 64, 48)?;
+    /// let (mut decoder, sealed) = ringshm::frames("camera").frame_bytes(meta.bytes as u64).sealed()?;
+    /// let place = format!("@camera-{}", std::process::id());
+    /// let mut offer = Handover::new(&place).offer()?;
+    /// let renderer = std::thread::spawn(move || {
+    ///     let mut consumer = ringshm::frames("").consumer_from_sealed(Handover::new(&place), Deadline::NEVER)?;
+    ///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(consumer.recv_ref()?.meta().width)
+    /// });
+    /// offer.give_sealed_by(&sealed, Deadline::NEVER)?;
+    /// decoder.loan()?.commit(&meta)?;
+    /// assert_eq!(renderer.join().expect("it does not panic").map_err(|error| error.to_string())?, 64);
+    /// # Ok(()) }
+    /// ```
+    pub fn consumer_from_sealed(self, handover: Handover, deadline: Deadline) -> Result<Consumer, HandoverError> {
+        let (ring, pixels) = handover.take_sealed_by(deadline)?;
+        Ok(self.consumer_of_sealed(ring, pixels)?)
     }
 }

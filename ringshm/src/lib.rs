@@ -56,6 +56,8 @@ mod auto;
 #[path = "broadcast.rs"]
 mod broadcasting;
 mod builder;
+#[path = "frames.rs"]
+mod frame_rings;
 pub mod handover;
 #[path = "open.rs"]
 mod opening;
@@ -68,6 +70,7 @@ mod waitset;
 
 pub use broadcasting::broadcast;
 pub use builder::{Builder, Heap, inspect, mpmc, names, remove, spsc};
+pub use frame_rings::frames;
 pub use opening::{Opening, open};
 
 /// The handles of rings with many producers and many consumers, made by [`mpmc`](fn@mpmc).
@@ -92,13 +95,21 @@ pub mod latest {
     pub use ringshm_core::latest::{Latest, Reader, Writer};
 }
 
+/// The handles of rings of frames, made by [`frames`](fn@frames).
+pub mod frames {
+    pub use ringshm_core::frames::{
+        BadMeta, Begun, CommitError, Consumer, Delivery, FourCc, Frame, Frames, Loan, MAX_EXTRA, MAX_PLANES, Meta,
+        Plane, Producer, RowsError, Sealed, TimeBase,
+    };
+}
+
 pub use ringshm_core::attach::Existence;
 pub use ringshm_core::collect::{Sweep, Verdict, collect, collect_leftover, leftovers};
 pub use ringshm_core::error::{
     Fault, OpenError, RecvError, RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, Stall,
     TryRecvError, TrySendError,
 };
-pub use ringshm_core::inspect::{Claim, Lag, Participant, Side, Snapshot};
+pub use ringshm_core::inspect::{Claim, HeldFrames, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::{Kind, Wakeup};
 pub use ringshm_core::os::{Directory, Name, Pages, Resident, SmallPages};
 pub use ringshm_core::semaphore;

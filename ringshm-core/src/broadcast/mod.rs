@@ -175,8 +175,11 @@ impl From<Halt> for RecvError {
     }
 }
 
+/// A ring whose readers say where they begin ([`Start`]).
+pub trait Startable: Message {}
+
 /// A ring that readers without a lane can read.
-pub trait Readable: Message {
+pub trait Readable: Startable {
     /// The handle of such a reader.
     type Reader;
 
@@ -220,6 +223,9 @@ impl<T: Payload> Message for Broadcast<T> {
         Receiver::join(Lossless::new(joined.0))
     }
 }
+
+impl<T: Payload> Startable for Broadcast<T> {}
+impl Startable for Broadcast<[u8]> {}
 
 impl<T: Payload> Readable for Broadcast<T> {
     type Reader = Reader<T>;

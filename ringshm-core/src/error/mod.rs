@@ -118,6 +118,13 @@ fn lagged(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
     )
 }
 
+fn too_many_held(f: &mut fmt::Formatter<'_>, most: u32) -> fmt::Result {
+    write!(
+        f,
+        "this consumer already holds {most} frames, as many as it may: let one of them go, or choose at opening to hold more"
+    )
+}
+
 const CLOSED: &str = "the other side has left the ring: open it again, or choose at opening to wait for a successor";
 
 /// Why [`try_send`](crate::Producer::try_send) and its like sent nothing. The message comes back.
@@ -224,6 +231,11 @@ pub enum TryRecvError {
     Lagged(u64),
     /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
     Evicted,
+    /// This consumer of frames holds as many as it may at once, so many. It gets another one when it has let one of them go.
+    TooManyHeld {
+        /// How many that is.
+        most: u32,
+    },
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
@@ -239,6 +251,11 @@ pub enum RecvError {
     Lagged(u64),
     /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
     Evicted,
+    /// This consumer of frames holds as many as it may at once, so many. It gets another one when it has let one of them go.
+    TooManyHeld {
+        /// How many that is.
+        most: u32,
+    },
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
@@ -258,6 +275,11 @@ pub enum RecvTimeoutError {
     Lagged(u64),
     /// This lossless reader of a broadcast ring was too slow, and its producer's policy is not to wait for it any longer.
     Evicted,
+    /// This consumer of frames holds as many as it may at once, so many. It gets another one when it has let one of them go.
+    TooManyHeld {
+        /// How many that is.
+        most: u32,
+    },
     /// The producer has closed the ring, or died, and everything it sent has been received.
     Disconnected,
     /// Something that is no message came through a transport, and was thrown away. It goes on with the next.
@@ -326,6 +348,7 @@ impl fmt::Display for TryRecvError {
             Self::Lagged(count) => lagged(f, *count),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
+            Self::TooManyHeld { most } => too_many_held(f, *most),
             Self::Empty => f.write_str("the ring is empty: try again later, or use recv to wait"),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
@@ -339,6 +362,7 @@ impl fmt::Display for RecvError {
             Self::Lagged(count) => lagged(f, *count),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
+            Self::TooManyHeld { most } => too_many_held(f, *most),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
         }
@@ -355,6 +379,7 @@ impl fmt::Display for RecvTimeoutError {
             Self::Lagged(count) => lagged(f, *count),
             Self::Rejected(rejection) => rejection.fmt(f),
             Self::Evicted => f.write_str(EVICTED),
+            Self::TooManyHeld { most } => too_many_held(f, *most),
             Self::Disconnected => f.write_str(CLOSED),
             Self::Fault(fault) => fault.fmt(f),
         }
@@ -519,6 +544,7 @@ impl TryRecvError {
             Self::Empty | Self::Stalled(_) => None,
             Self::Lagged(count) => Some(RecvTimeoutError::Lagged(count)),
             Self::Evicted => Some(RecvTimeoutError::Evicted),
+            Self::TooManyHeld { most } => Some(RecvTimeoutError::TooManyHeld { most }),
             Self::Disconnected => Some(RecvTimeoutError::Disconnected),
             Self::Rejected(rejection) => Some(RecvTimeoutError::Rejected(rejection)),
             Self::Fault(fault) => Some(RecvTimeoutError::Fault(fault)),
@@ -549,6 +575,7 @@ impl From<RecvTimeoutError> for RecvError {
             }
             RecvTimeoutError::Lagged(count) => Self::Lagged(count),
             RecvTimeoutError::Evicted => Self::Evicted,
+            RecvTimeoutError::TooManyHeld { most } => Self::TooManyHeld { most },
             RecvTimeoutError::Rejected(rejection) => Self::Rejected(rejection),
             RecvTimeoutError::Fault(fault) => Self::Fault(fault),
         }

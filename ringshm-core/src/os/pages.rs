@@ -46,14 +46,14 @@ pub struct Pages {
 /// # Ok(()) }
 /// ```
 pub trait Resident: Waitable {
-    /// What the kernel says of the pages of this handle's mapping. Reads `/proc/self/smaps`, which takes milliseconds in a large process: nothing for a
+    /// What the kernel says of the pages of this handle's mapping; of a sealed ring of frames, of that of its pixels. Reads `/proc/self/smaps`, which takes milliseconds in a large process: nothing for a
     /// thread that is in a hurry.
     ///
     /// # Errors
     /// If there is no `/proc`, or the ring is on the heap ([`Unsupported`](io::ErrorKind::Unsupported)).
     fn pages(&self) -> io::Result<Pages> {
         let of_heap = || io::Error::new(io::ErrorKind::Unsupported, "a ring on the heap has no mapping of its own");
-        self.memory().segment().ok_or_else(of_heap)?.pages()
+        self.memory().data_segment().ok_or_else(of_heap)?.pages()
     }
 }
 

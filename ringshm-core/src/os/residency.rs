@@ -1,6 +1,5 @@
 //! Keeping a mapping in memory: what a thread needs that may not wait for a page.
 
-use super::mapping::Access;
 use super::segment::Segment;
 use crate::error::OpenError;
 use crate::member::{HugePages, Residency};
@@ -10,9 +9,7 @@ use std::io;
 impl Segment {
     /// Does what was asked for.
     pub(crate) fn make_resident(&self, residency: Residency) -> Result<(), OpenError> {
-        let (mapping, lobby) = self.mappings();
-        // The mapping of a reader that has the lobby apart cannot be written.
-        let access = if lobby.is_some() { Access::Read } else { Access::Write };
+        let ((mapping, lobby), access) = (self.mappings(), self.access());
         if residency.prefault {
             let failed = failed("prefaulting the ring (madvise with MADV_POPULATE: Linux 5.14 or later has it)");
             mapping.populate(access).map_err(&failed)?;

@@ -16,11 +16,11 @@ use memmap2::{MmapOptions, MmapRaw};
 use ringshm_sync::crash;
 use rustix::fs::{
     AtFlags, CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Stat, fallocate, fcntl_add_seals,
-    fstat, linkat, memfd_create, open, openat, statat, unlinkat,
+    fcntl_get_seals, fstat, linkat, memfd_create, open, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zerocopy::{FromZeros, IntoBytes};
@@ -41,6 +41,7 @@ struct Place {
 pub(crate) struct Segment {
     file: Arc<OwnedFd>,
     mapping: Mapping,
+    access: Access,
     /// The lobby once more, writable, where the mapping is not.
     lobby: Option<MmapRaw>,
     place: Option<Place>,
@@ -135,15 +136,24 @@ impl Segment {
         })?;
         let size = check_object(&file, &path)?;
         let place = Place { directory: directory.clone(), name: name.clone() };
-        Ok(Self { place: Some(place), ..Self::map(file, size, huge_pages)? })
+        Ok(Self { place: Some(place), ..Self::map(file, size, Access::Write, huge_pages)? })
     }
 
     /// A memfd of `size` bytes, all of them there and zero, that can neither shrink nor grow.
     pub(crate) fn memfd(label: &str, size: u64, residency: Residency) -> Result<Self, OpenError> {
+        Self::sealed(label, size, residency, SealFlags::empty())
+    }
+
+    /// As [`memfd`](Self::memfd), of which this mapping is the only one that can be written.
+    pub(crate) fn memfd_to_read(label: &str, size: u64, residency: Residency) -> Result<Self, OpenError> {
+        Self::sealed(label, size, residency, SealFlags::FUTURE_WRITE)
+    }
+
+    fn sealed(label: &str, size: u64, residency: Residency, seals: SealFlags) -> Result<Self, OpenError> {
         let file = memfd_create(label, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
             .map_err(os("creating anonymous shared memory (memfd_create)"))?;
         let segment = Self::furnish(file, size, memory_free(), residency)?;
-        fcntl_add_seals(&*segment.file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+        fcntl_add_seals(&*segment.file, seals | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(os("sealing anonymous shared memory"))?;
         Ok(segment)
     }
@@ -156,7 +166,7 @@ impl Segment {
             free = free.min(numa::free(node));
         }
         allocate(&file, size, free)?;
-        let mut segment = Self::map(file, size, residency.huge_pages)?;
+        let mut segment = Self::map(file, size, Access::Write, residency.huge_pages)?;
         segment.placing.made_here = true;
         if let (HugePages::Try | HugePages::Require, Some(huge_page)) = (residency.huge_pages, huge::page_size()) {
             segment.placing.refused = huge::collapse(&segment.mapping, huge_page).err();
@@ -168,16 +178,29 @@ impl Segment {
     pub(crate) fn from_memfd(memfd: impl IntoMemfd, huge_pages: HugePages) -> Result<Self, OpenError> {
         let file = memfd.into_memfd()?.into_fd();
         let size = check_object(&file, Path::new("(memfd)"))?;
-        Self::map(file, size, huge_pages)
+        Self::map(file, size, Access::Write, huge_pages)
+    }
+
+    /// Maps a memfd that came from elsewhere, to read it. One that its owner can still change the size of, or that this process could write, is
+    /// refused.
+    pub(crate) fn from_memfd_to_read(memfd: impl AsFd, huge_pages: HugePages) -> Result<Self, OpenError> {
+        let seals = fcntl_get_seals(&memfd).map_err(|_| OpenError::Corrupt { field: "file type" })?;
+        if !seals.contains(SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE) {
+            return Err(OpenError::Corrupt { field: "seals" });
+        }
+        let file = memfd.as_fd().try_clone_to_owned();
+        let file = file.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })?;
+        let size = check_object(&file, Path::new("(memfd)"))?;
+        Self::map(file, size, Access::Read, huge_pages)
     }
 
     /// Maps an object: where huge pages fit, if they are asked for.
-    fn map(file: OwnedFd, size: u64, asked: HugePages) -> Result<Self, OpenError> {
+    fn map(file: OwnedFd, size: u64, access: Access, asked: HugePages) -> Result<Self, OpenError> {
         let len = usize::try_from(size).map_err(|_| OpenError::Corrupt { field: "object size" })?;
-        let mapping = Mapping::new(&file, len, Access::Write, alignment(asked))
+        let mapping = Mapping::new(&file, len, access, alignment(asked))
             .map_err(|source| OpenError::Os { step: "mapping the ring (mmap)", source })?;
         let placing = Placing { asked, made_here: false, refused: None };
-        Ok(Self { file: Arc::new(file), mapping, lobby: None, place: None, placing })
+        Ok(Self { file: Arc::new(file), mapping, access, lobby: None, place: None, placing })
     }
 
     /// The same object, mapped for a reader: nothing in it can be written but the lobby, of which it has a mapping of its own.
@@ -187,7 +210,8 @@ impl Segment {
         let lobby = MmapOptions::new().offset(LOBBY_AT as u64).len(LANES_AT - LOBBY_AT).map_raw(&*self.file);
         let lobby = Some(lobby.map_err(failed)?);
         let placing = Placing { asked, ..self.placing };
-        Ok(Self { file: Arc::clone(&self.file), mapping, lobby, place: self.place.clone(), placing })
+        let access = Access::Read;
+        Ok(Self { file: Arc::clone(&self.file), mapping, access, lobby, place: self.place.clone(), placing })
     }
 
     /// Where the lobby is mapped to be written.
@@ -199,6 +223,11 @@ impl Segment {
     /// The mapping of the object, and that of the lobby, if it has one of its own.
     pub(super) fn mappings(&self) -> (&Mapping, Option<&MmapRaw>) {
         (&self.mapping, self.lobby.as_ref())
+    }
+
+    /// What may be done in the mapping of the object.
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     pub(super) fn placing(&self) -> Placing {

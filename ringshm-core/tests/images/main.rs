@@ -7,6 +7,7 @@
 #[path = "../support/image.rs"]
 mod image;
 
+mod frames;
 mod headers;
 mod live;
 mod made;

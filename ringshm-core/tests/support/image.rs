@@ -5,6 +5,8 @@
 
 #[path = "folder.rs"]
 mod folder;
+#[path = "framed.rs"]
+pub(crate) mod framed;
 #[path = "many.rs"]
 pub(crate) mod many;
 
@@ -12,6 +14,7 @@ use folder::Folder;
 use ringshm_core::attach::{Existence, remove};
 use ringshm_core::broadcast::Readable;
 use ringshm_core::error::OpenError;
+use ringshm_core::frames::{self, Delivery, Frames};
 use ringshm_core::inspect::inspect;
 use ringshm_core::layout::{Geometry, Header, Kind, LANES_AT, Lane, MAGIC, TypeIdentity, VERSION};
 use ringshm_core::open::Options;
@@ -89,10 +92,21 @@ impl Bed {
     }
 
     pub(crate) fn consumer<M: Message + ?Sized>(&self, way: Way, trusts_peers: bool) -> Result<M::Consumer, OpenError> {
+        self.consumer_with::<M>(way, &self.options(trusts_peers))
+    }
+
+    fn consumer_with<M: Message + ?Sized>(&self, way: Way, options: &Options) -> Result<M::Consumer, OpenError> {
         match way {
-            Way::Named => self.options(trusts_peers).consumer::<M>(&self.name),
-            Way::Memfd => self.options(trusts_peers).consumer_of::<M>(&self.memfd),
+            Way::Named => options.consumer::<M>(&self.name),
+            Way::Memfd => options.consumer_of::<M>(&self.memfd),
         }
+    }
+
+    /// A consumer of frames that takes the newest only.
+    pub(crate) fn renderer(&self, way: Way, trusts_peers: bool) -> Result<frames::Consumer, OpenError> {
+        let mut options = self.options(trusts_peers);
+        options.behaviour.delivery = Delivery::NewestOnly;
+        self.consumer_with::<Frames>(way, &options)
     }
 
     /// A reader without a role.

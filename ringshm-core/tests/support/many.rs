@@ -1,10 +1,12 @@
 //! Images of rings with many participants, and of registers: good ones, with words that a fuzzer's bytes choose, and everything that the
 //! library can be made to do with them.
 
+use super::framed;
 use super::{Bed, CALLS, HEADER, MOMENT, Script, Way, put_word, repair, sum};
 use ringshm_core::Message;
 use ringshm_core::broadcast::{Broadcast, Receiver, RecordReceiver, Seat};
 use ringshm_core::broadcast::{Producer as BroadcastProducer, RecordProducer as BroadcastRecordProducer};
+use ringshm_core::frames::Frames;
 use ringshm_core::latest::{Latest, Reader, Writer};
 use ringshm_core::layout::{CONTROL_AT, Header, Kind, LANES_AT, LOBBY_AT, Lane};
 use ringshm_core::message::Wishes;
@@ -17,6 +19,9 @@ use zerocopy::FromBytes;
 
 /// First positions: the beginning, and shortly before a counter of 32 or 64 bits would wrap.
 const ORIGINS: [u64; 3] = [0, (1 << 32) - 24, u64::MAX - 23];
+
+/// Slots of the rings of frames.
+const FRAME_SLOTS: u64 = 5;
 
 /// The bytes of a ring in which `act` takes part.
 fn image_of<M: Message + ?Sized>(capacity: u64, origin: u64, act: impl FnOnce(M::Producer, M::Consumer)) -> Vec<u8> {
@@ -39,7 +44,7 @@ fn image_of<M: Message + ?Sized>(capacity: u64, origin: u64, act: impl FnOnce(M:
 }
 
 /// Rings that have gone round, with something in each: of numbers, of bytes, of records.
-fn made(origin: u64) -> [(Kind, Vec<u8>); 5] {
+fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
     let bytes = [0xa5; 24];
     [
         (
@@ -104,6 +109,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 5] {
                 writer.detach();
             }),
         ),
+        (Kind::Frames, image_of::<Frames>(FRAME_SLOTS, origin, framed::act)),
     ]
 }
 
@@ -120,7 +126,11 @@ pub(crate) fn live_words(image: &[u8]) -> Vec<usize> {
     // Four lanes: of all roles, those that were used, and some that were not.
     let ranges = [CONTROL_AT..CONTROL_AT + 640, LOBBY_AT..LOBBY_AT + 256, LANES_AT..LANES_AT + 4 * size_of::<Lane>()];
     let data = data_at..image.len().min(data_at + 640);
-    ranges.into_iter().chain([data]).flat_map(|range| range.step_by(8)).collect()
+    let mut words: Vec<usize> = ranges.into_iter().chain([data]).flat_map(|range| range.step_by(8)).collect();
+    if Header::read_from_bytes(&image[..HEADER]).is_ok_and(|header| header.kind == Kind::Frames as u32) {
+        words.extend(framed::words(image, FRAME_SLOTS as usize));
+    }
+    words
 }
 
 fn word(image: &[u8], at: usize) -> u64 {
@@ -197,6 +207,11 @@ pub(super) fn drain(bed: &Bed, kind: Kind, way: Way, trusts_peers: bool) {
                 consumer.iter_mut().for_each(look);
                 reader.iter_mut().for_each(look);
             }
+        }
+        Kind::Frames => {
+            let newest = bed.renderer(way, trusts_peers).ok();
+            let consumers = [bed.consumer::<Frames>(way, trusts_peers).ok(), newest];
+            framed::use_frames(consumers, bed.producer::<Frames>(way, trusts_peers).ok());
         }
         // Those are drained elsewhere; locks and meeting points are no rings.
         Kind::SpscSlots | Kind::SpscRecords => {}

@@ -367,9 +367,10 @@ impl Receiver for SocketReceiver {
                 RecvTimeoutError::Rejected(rejection) => Unreceived::Rejected(rejection),
                 RecvTimeoutError::Fault(fault) => Halt::Fault(fault).into(),
                 RecvTimeoutError::Disconnected => Halt::Disconnected.into(),
-                RecvTimeoutError::Timeout | RecvTimeoutError::Stalled(_) | RecvTimeoutError::Evicted => {
-                    Halt::NotReady.into()
-                }
+                RecvTimeoutError::Timeout
+                | RecvTimeoutError::Stalled(_)
+                | RecvTimeoutError::Evicted
+                | RecvTimeoutError::TooManyHeld { .. } => Halt::NotReady.into(),
             })
         })?;
         match batch.resume() {

@@ -72,6 +72,11 @@ macro_rules! gated {
             }
 
             /// As in `core`.
+            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                self.inner().fetch_sub(value, order)
+            }
+
+            /// As in `core`.
             pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
                 self.inner().fetch_or(bits, order)
             }

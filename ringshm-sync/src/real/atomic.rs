@@ -63,6 +63,12 @@ macro_rules! plain {
 
             /// As in `core`.
             #[inline(always)]
+            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                self.0.fetch_sub(value, order)
+            }
+
+            /// As in `core`.
+            #[inline(always)]
             pub fn fetch_or(&self, bits: $value, order: Ordering) -> $value {
                 self.0.fetch_or(bits, order)
             }

@@ -2,7 +2,7 @@
 
 use ringshm_core::broadcast::{self, Seat};
 use ringshm_core::error::{RecvError, SendError, TryRecvError, TrySendError};
-use ringshm_core::{Consumer, Payload, Producer, RecordConsumer, RecordProducer, Waitable, latest, mpmc};
+use ringshm_core::{Consumer, Payload, Producer, RecordConsumer, RecordProducer, Waitable, frames, latest, mpmc};
 use ringshm_sync::watch::{AnyBell, Watched};
 
 /// A handle, as what is waited for.
@@ -87,6 +87,14 @@ receives_values! {
     [T: Payload] Consumer<T>,
     [T: Payload] mpmc::Consumer<T>,
     [T: Payload, S: Seat + Send] broadcast::Receiver<T, S>,
+}
+
+impl Receives for frames::Consumer {
+    type Message = frames::Frame;
+
+    fn try_recv_message(&mut self) -> Result<frames::Frame, TryRecvError> {
+        self.try_recv_ref()
+    }
 }
 
 impl<T: Payload> Receives for latest::Reader<T> {

@@ -345,6 +345,7 @@ impl Receiver for AutoReceiver {
             Err(RecvTimeoutError::Stalled(stall)) => Err(TryRecvError::Stalled(stall)),
             Err(RecvTimeoutError::Lagged(count)) => Err(TryRecvError::Lagged(count)),
             Err(RecvTimeoutError::Evicted) => Err(TryRecvError::Evicted),
+            Err(RecvTimeoutError::TooManyHeld { most }) => Err(TryRecvError::TooManyHeld { most }),
             Err(RecvTimeoutError::Disconnected) => Err(TryRecvError::Disconnected),
             Err(RecvTimeoutError::Rejected(rejection)) => Err(TryRecvError::Rejected(rejection)),
             Err(RecvTimeoutError::Fault(fault)) => Err(TryRecvError::Fault(fault)),

@@ -136,8 +136,8 @@ pub(crate) enum Stop {
     Stalled,
     Lagged(u64),
     Evicted,
-    /// What only transports say.
-    OfTransports,
+    /// What only transports say, or consumers of frames.
+    OfOthers,
 }
 
 impl From<Fault> for Stop {
@@ -145,7 +145,7 @@ impl From<Fault> for Stop {
         match fault {
             Fault::Corrupt { .. } => Self::Corrupt,
             Fault::Forked => Self::Forked,
-            Fault::Removed | Fault::Os { .. } => Self::OfTransports,
+            Fault::Removed | Fault::Os { .. } => Self::OfOthers,
         }
     }
 }
@@ -157,7 +157,7 @@ impl<T> From<TrySendError<T>> for Stop {
             TrySendError::Stalled(..) => Self::Stalled,
             TrySendError::Disconnected(_) => Self::Disconnected,
             TrySendError::TooLarge { .. } => Self::TooLarge,
-            TrySendError::Unsupported { .. } => Self::OfTransports,
+            TrySendError::Unsupported { .. } => Self::OfOthers,
             TrySendError::Fault(_, fault) => fault.into(),
         }
     }
@@ -168,7 +168,7 @@ impl<T> From<SendError<T>> for Stop {
         match error {
             SendError::Disconnected(_) => Self::Disconnected,
             SendError::TooLarge { .. } => Self::TooLarge,
-            SendError::Unsupported { .. } => Self::OfTransports,
+            SendError::Unsupported { .. } => Self::OfOthers,
             SendError::Fault(_, fault) => fault.into(),
         }
     }
@@ -181,7 +181,7 @@ impl<T> From<SendTimeoutError<T>> for Stop {
             SendTimeoutError::Stalled(..) => Self::Stalled,
             SendTimeoutError::Disconnected(_) => Self::Disconnected,
             SendTimeoutError::TooLarge { .. } => Self::TooLarge,
-            SendTimeoutError::Unsupported { .. } => Self::OfTransports,
+            SendTimeoutError::Unsupported { .. } => Self::OfOthers,
             SendTimeoutError::Fault(_, fault) => fault.into(),
         }
     }
@@ -194,7 +194,7 @@ impl From<TryRecvError> for Stop {
             TryRecvError::Stalled(_) => Self::Stalled,
             TryRecvError::Lagged(count) => Self::Lagged(count),
             TryRecvError::Evicted => Self::Evicted,
-            TryRecvError::Rejected(_) => Self::OfTransports,
+            TryRecvError::Rejected(_) | TryRecvError::TooManyHeld { .. } => Self::OfOthers,
             TryRecvError::Disconnected => Self::Disconnected,
             TryRecvError::Fault(fault) => fault.into(),
         }
@@ -206,7 +206,7 @@ impl From<RecvError> for Stop {
         match error {
             RecvError::Lagged(count) => Self::Lagged(count),
             RecvError::Evicted => Self::Evicted,
-            RecvError::Rejected(_) => Self::OfTransports,
+            RecvError::Rejected(_) | RecvError::TooManyHeld { .. } => Self::OfOthers,
             RecvError::Disconnected => Self::Disconnected,
             RecvError::Fault(fault) => fault.into(),
         }
@@ -220,7 +220,7 @@ impl From<RecvTimeoutError> for Stop {
             RecvTimeoutError::Stalled(_) => Self::Stalled,
             RecvTimeoutError::Lagged(count) => Self::Lagged(count),
             RecvTimeoutError::Evicted => Self::Evicted,
-            RecvTimeoutError::Rejected(_) => Self::OfTransports,
+            RecvTimeoutError::Rejected(_) | RecvTimeoutError::TooManyHeld { .. } => Self::OfOthers,
             RecvTimeoutError::Disconnected => Self::Disconnected,
             RecvTimeoutError::Fault(fault) => fault.into(),
         }
