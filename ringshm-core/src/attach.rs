@@ -143,7 +143,9 @@ pub(crate) fn join_sealed(
     behaviour: Behaviour,
 ) -> Result<Member, OpenError> {
     let huge_pages = behaviour.residency.huge_pages;
-    let (words, pool) = (Segment::from_memfd(ring, huge_pages)?, Segment::from_memfd_to_read(pixels, huge_pages)?);
+    // The pixels first: whoever confuses the two is told so.
+    let pool = Segment::from_memfd_to_read(pixels, huge_pages)?;
+    let words = Segment::from_memfd(ring, huge_pages)?;
     let (header, path) = (words.header()?, words.path());
     let (memory, identity) = validated(words)?;
     let geometry = memory.geometry();

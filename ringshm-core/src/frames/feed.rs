@@ -141,16 +141,17 @@ impl Feed {
     /// Empties a slot, if nobody holds it. Otherwise gives the lanes that do.
     fn take(&self, slot: usize) -> Result<(), u64> {
         let word = self.table.word(slot);
-        // Relaxed: a guess; taking it decides. An empty slot was taken before, by this producer or its predecessor (TAKEOVER).
-        let seen = SlotWord::of(word.load(Relaxed));
+        // ROOM: what those who hold it let go before is seen to be free, here or at the next look. An empty slot was taken before, by this producer or
+        // its predecessor (TAKEOVER).
+        let seen = SlotWord::of(word.load(Acquire));
         if seen.is_empty() {
             return Ok(());
         }
         if seen.lanes() != 0 {
             return Err(seen.lanes());
         }
-        // RELEASE: all who held the frame are done reading it. Relaxed: on failure somebody holds it.
-        let taken = word.compare_exchange(seen.word(), SlotWord::EMPTY.word(), Acquire, Relaxed);
+        // RELEASE: all who held the frame are done reading it. ROOM: as above, of who was faster.
+        let taken = word.compare_exchange(seen.word(), SlotWord::EMPTY.word(), Acquire, Acquire);
         taken.map(drop).map_err(|other| SlotWord::of(other).lanes())
     }
 
@@ -159,7 +160,7 @@ impl Feed {
     #[inline(never)]
     fn look(&mut self, mut holders: u64, thorough: bool) -> Result<usize, Blocked> {
         // Who takes the newest frame only may just have taken one that was the newest a moment ago, and have let another one go that was looked
-        // at before. Each of them can have done so once since the last frame.
+        // at before. Each of them can have done so once since the last frame, and then what it let go is seen (ROOM).
         // Relaxed: to see somebody join or leave a moment later is to look once more, or less.
         let passing = holders & !self.table.in_order().load(Relaxed);
         for _ in 0..passing.count_ones() {

@@ -4,13 +4,14 @@ use super::Delivery;
 use super::table::Table;
 use super::word::{MOST_HELD, Progress, Promises, SlotWord};
 use crate::error::OpenError;
-use crate::lanes::Role;
+use crate::lanes::{Peer, Role};
 use crate::layout::Counters;
 use crate::member::Member;
 use crate::memory::Memory;
 use ringshm_sync::atomic::AtomicU32;
-use ringshm_sync::atomic::Ordering::{Relaxed, Release};
+use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use ringshm_sync::crash;
+use ringshm_sync::hint;
 
 /// How often a word is tried again that others change meanwhile. Only a process that writes into it without end comes near it.
 const TURNS: u32 = if cfg!(loom) { 8 } else { 1 << 16 };
@@ -56,10 +57,10 @@ fn let_go(table: &Table, slot: usize, bit: u64) {
 fn keep_promise(table: &Table, index: usize, most: u32) {
     let word = table.promises();
     for _ in 0..TURNS {
-        // Relaxed: counts only; frames are held in other words.
+        // Relaxed: a guess, which the exchange decides.
         let seen = word.load(Relaxed);
-        // Relaxed: as above.
-        if word.compare_exchange(seen, Promises::of(seen).with(index, most).word(), Relaxed, Relaxed).is_ok() {
+        // ROOM: all that was let go, before another consumer is promised as much. Relaxed: on failure it is tried again.
+        if word.compare_exchange(seen, Promises::of(seen).with(index, most).word(), Release, Relaxed).is_ok() {
             return;
         }
     }
@@ -93,7 +94,7 @@ impl Seat {
         let room = (table.slots() - 2) as u32;
         let wanted = self.member.behaviour.most_held;
         for attempt in 0..TURNS {
-            // Relaxed: counts only.
+            // Relaxed: a guess, which the exchange decides.
             let seen = table.promises().load(Relaxed);
             let left = room.saturating_sub(Promises::of(seen).with(index, 0).sum());
             let most = wanted.unwrap_or(USUALLY_HELD.min(left.max(1)));
@@ -102,7 +103,8 @@ impl Seat {
                 return Err(OpenError::InvalidOption { option: "hold", reason });
             }
             if most > left {
-                if attempt == 0 && self.member.may_ask() && self.clear_promises_of_the_dead() {
+                let may_change = self.member.may_ask() && self.clear_promises_of_the_dead();
+                if may_change && attempt + 1 < TURNS {
                     continue;
                 }
                 let slots = table.slots();
@@ -112,15 +114,15 @@ impl Seat {
                 return Err(OpenError::InvalidOption { option: "hold", reason });
             }
             let promised = Promises::of(seen).with(index, most);
-            // Relaxed: as above.
-            if table.promises().compare_exchange(seen, promised.word(), Relaxed, Relaxed).is_ok() {
+            // ROOM: what is promised here was let go by others. Relaxed: on failure it is tried again.
+            if table.promises().compare_exchange(seen, promised.word(), Acquire, Relaxed).is_ok() {
                 return Ok(most);
             }
         }
         Err(OpenError::Corrupt { field: "frame promises" })
     }
 
-    /// What was promised to consumers that are gone is there for others. Whether there were any.
+    /// What was promised to consumers that are gone is there for others. Whether there were any, or somebody else lets go for one just now.
     fn clear_promises_of_the_dead(&self) -> bool {
         let memory = self.member.memory();
         let others = memory.lanes_of(Role::Consumer).enumerate().filter(|(index, _)| *index != self.index);
@@ -128,7 +130,13 @@ impl Seat {
         let promises = Promises::of(self.table.promises().load(Relaxed));
         let mut any = false;
         for (index, lane) in others.filter(|(index, _)| promises.to(*index) != 0) {
-            any |= memory.in_place_of(lane, || let_go_all(&self.table, index));
+            let is_given_up = || matches!(memory.peer_state(lane), Peer::Detached | Peer::Closed);
+            if memory.in_place_of(lane, || let_go_all(&self.table, index)) {
+                any = true;
+            } else if is_given_up() {
+                any = true;
+                hint::yield_now();
+            }
         }
         any
     }
@@ -139,8 +147,8 @@ impl Seat {
 
     /// Whether it can hold one more.
     pub(crate) fn has_room(&self) -> bool {
-        // Relaxed: who learns that a frame was let go learns it through something that orders this, too.
-        self.held.load(Relaxed) < self.most
+        // ROOM: what was let go, in whatever thread, before another one is held.
+        self.held.load(Acquire) < self.most
     }
 
     /// Holds the frame `sequence` in `slot`, if it is still there; it may be held for this lane already.
@@ -156,8 +164,8 @@ impl Seat {
                 return true;
             }
             let held = seen.and(self.bit());
-            // Relaxed: the producer cannot write before this is undone; RELEASE then orders what was read.
-            match word.compare_exchange(seen.word(), held.word(), Relaxed, Relaxed) {
+            // ROOM: what this lane let go before is seen by a producer that finds it here. Relaxed: on failure it is tried again.
+            match word.compare_exchange(seen.word(), held.word(), Release, Relaxed) {
                 Ok(_) => {
                     crash::point("frames.held");
                     return true;
@@ -170,7 +178,7 @@ impl Seat {
 
     /// Counts a frame that it holds as taken.
     pub(crate) fn take(&self) {
-        // Relaxed: as in `has_room`.
+        // Relaxed: only this thread counts up.
         self.held.fetch_add(1, Relaxed);
         Counters::add(&self.member.own().counters.messages, 1);
     }
@@ -181,8 +189,8 @@ impl Seat {
             return;
         }
         self.let_go(slot);
-        // Relaxed: as in `has_room`.
-        self.held.fetch_sub(1, Relaxed);
+        // ROOM: the slot is free before its place is.
+        self.held.fetch_sub(1, Release);
         self.ring_producer();
     }
 
@@ -245,7 +253,7 @@ impl Seat {
 
     /// Frames that it holds now.
     pub(crate) fn held(&self) -> u32 {
-        // Relaxed: as in `has_room`.
+        // Relaxed: for people.
         self.held.load(Relaxed)
     }
 

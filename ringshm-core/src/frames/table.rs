@@ -28,7 +28,9 @@
 #![allow(unsafe_code, reason = "words, records and pixels inside of the data area")]
 
 use super::meta::{RECORD_LEN, RecordBytes};
-use super::word::{Entry, Progress, Promises, SlotWord};
+#[cfg(not(loom))]
+use super::word::Promises;
+use super::word::{Entry, Progress, SlotWord};
 use crate::layout::Geometry;
 use crate::memory::Memory;
 use ringshm_sync::atomic::AtomicU64;

@@ -1,0 +1,570 @@
+//! The frame ring: each edge, who holds what, and death at every step.
+#![cfg(loom)]
+
+use core::time::Duration;
+use loom::thread;
+use loom_tests::{
+    PARKING, SPINNING, die_at_every_step_unfenced, explore, explore_unfenced, explore_unfenced_with, live_for,
+    live_until,
+};
+use ringshm_core::Behaviour;
+use ringshm_core::error::TryRecvError;
+use ringshm_core::frames::{Consumer, Delivery, FourCc, Frame, Frames, Meta, Plane, Producer, RowsError};
+use ringshm_core::memory::Memory;
+use ringshm_core::message::{Message as _, Wishes, consumer_in, producer_in};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+/// Two rows of eight bytes.
+fn meta() -> Meta {
+    let rows = Plane { offset: 0, stride: 8, row_bytes: 8, rows: 2 };
+    Meta::with_planes(FourCc::new(b"mine"), 1, 2, &[rows]).expect("it can be")
+}
+
+fn ring(slots: u64) -> Arc<Memory> {
+    let wishes = Wishes { capacity: Some(slots), max_message: Some(16), consumers: 2, ..Wishes::default() };
+    Memory::on_heap(Frames::geometry(&wishes).expect("a small ring"))
+}
+
+fn producer(ring: &Arc<Memory>, behaviour: Behaviour) -> Producer {
+    producer_in::<Frames>(ring, behaviour).expect("a free role")
+}
+
+fn consumer(ring: &Arc<Memory>, mut behaviour: Behaviour, delivery: Delivery) -> Consumer {
+    (behaviour.delivery, behaviour.most_held) = (delivery, Some(1));
+    consumer_in::<Frames>(ring, behaviour).expect("a free lane")
+}
+
+/// Writes a frame in two rows, full of its number, and commits it.
+fn fill(mut loan: ringshm_core::frames::Loan<'_>, number: u64) {
+    loan.write(0, &number.to_ne_bytes()).expect("nobody forked");
+    loan.write(8, &number.to_ne_bytes()).expect("nobody forked");
+    assert_eq!(loan.commit(&meta()), Ok(number));
+}
+
+/// Reads a frame, which must be as it was written.
+fn check(frame: &Frame) -> u64 {
+    let mut bytes = [0; 16];
+    assert!(frame.read(0, &mut bytes));
+    let [first, second] = [0, 8].map(|at| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight")));
+    assert_eq!((first, second), (frame.sequence(), frame.sequence()), "torn, or another one");
+    first
+}
+
+/// Takes frames until the producer is gone. Says which.
+fn follow(consumer: &mut Consumer) -> Vec<u64> {
+    let mut seen = Vec::new();
+    loop {
+        match consumer.try_recv_ref() {
+            Ok(frame) => seen.push(check(&frame)),
+            Err(TryRecvError::Empty) => thread::yield_now(),
+            Err(end) => {
+                assert_eq!(end, TryRecvError::Disconnected);
+                return seen;
+            }
+        }
+    }
+}
+
+/// The lane of the producer, and that of the first consumer.
+const FEED: usize = 0;
+const FIRST: usize = 1;
+
+/// What the kernel does when the process in that lane is gone; and time goes by, so that parks run out.
+fn bury(ring: &Memory, lane: usize) {
+    ring.drop_lock_of_killed(lane);
+    ring.lane(FEED).presence.bell.expire();
+    ring.lobby().readers.expire();
+}
+
+#[test]
+fn a_frame_carries_its_pixels_and_its_description() {
+    for delivery in [Delivery::EveryFrame, Delivery::NewestOnly] {
+        explore_unfenced(move || {
+            let ring = ring(3);
+            let mut producer = producer(&ring, SPINNING);
+            let mut consumer = consumer(&ring, SPINNING, delivery);
+            let sender = thread::spawn(move || fill(producer.try_loan().expect("a slot"), 0));
+            assert_eq!(follow(&mut consumer), [0]);
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn rows_of_a_frame_are_there_when_it_says_so() {
+    explore_unfenced(|| {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let sender = thread::spawn(move || {
+            let mut begun = producer.try_loan().expect("a slot").begin(&meta()).expect("it fits");
+            begun.write_row(0, 0, &7_u64.to_ne_bytes()).expect("nobody forked");
+            begun.advance(1);
+            begun.write_row(0, 1, &8_u64.to_ne_bytes()).expect("nobody forked");
+            begun.finish();
+        });
+        let frame = loop {
+            match consumer.try_recv_early() {
+                Ok(frame) => break frame,
+                Err(error) => assert_eq!(error, TryRecvError::Empty),
+            }
+            thread::yield_now();
+        };
+        let mut row = [0; 8];
+        for (index, expected) in [(0, 7), (1, 8)] {
+            while frame.read_row(0, index, &mut row).is_none() {
+                thread::yield_now();
+            }
+            assert_eq!(u64::from_ne_bytes(row), expected);
+        }
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_slot_comes_back_after_everybody_has_read_it() {
+    explore_unfenced_with(2, || {
+        let ring = ring(4);
+        let mut producer = producer(&ring, SPINNING);
+        let mut every = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        fill(producer.try_loan().expect("a slot"), 0);
+        let both = [every.try_recv_ref().expect("held for it"), newest.try_recv_ref().expect("the newest")];
+        for number in 1..4 {
+            fill(producer.try_loan().expect("a slot"), number);
+        }
+        let readers = both.map(|frame| thread::spawn(move || drop((check(&frame), frame))));
+        let was_early = producer.try_loan().map(|loan| fill(loan, 4)).is_ok();
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        assert_eq!(producer.try_loan().is_ok(), !was_early, "there is one such slot");
+    });
+}
+
+/// The promise of the policies: while it holds what it may, and takes another one whenever it can.
+#[test]
+fn who_takes_the_newest_only_never_holds_the_producer_up() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        fill(producer.try_loan().expect("a slot"), 0);
+        let sender = thread::spawn(move || {
+            for number in 1..4 {
+                fill(producer.try_loan().expect("always one that nobody holds"), number);
+            }
+            producer
+        });
+        let mut last = None;
+        for _ in 0..2 {
+            if let Ok(frame) = newest.try_recv_ref() {
+                let number = check(&frame);
+                assert!(last.is_none_or(|last| last < number));
+                last = Some(number);
+            }
+        }
+        let _producer = sender.join().unwrap();
+    });
+}
+
+/// The same where it lets go in another thread, and takes again when it may.
+#[test]
+fn what_is_let_go_elsewhere_is_free_before_another_one_is_held() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        fill(producer.try_loan().expect("a slot"), 0);
+        let frame = newest.try_recv_ref().expect("the newest");
+        fill(producer.try_loan().expect("a slot"), 1);
+        let dropper = thread::spawn(move || drop(frame));
+        let taker = thread::spawn(move || ManuallyDrop::new(newest.try_recv_ref().ok()));
+        fill(producer.try_loan().expect("always one that nobody holds"), 2);
+        fill(producer.try_loan().expect("always one that nobody holds"), 3);
+        dropper.join().unwrap();
+        let _frame = taker.join().unwrap();
+    });
+}
+
+/// The same where one leaves, and another one is promised what it had.
+#[test]
+fn what_one_let_go_is_free_before_another_one_is_promised_it() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut first = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        fill(producer.try_loan().expect("a slot"), 0);
+        drop(first.try_recv_ref().map(ManuallyDrop::new));
+        let frame = first.try_recv_ref();
+        assert!(frame.is_err(), "it has seen that one");
+        fill(producer.try_loan().expect("a slot"), 1);
+        let leaver = thread::spawn(move || drop(first));
+        let joiner = thread::spawn({
+            let ring = Arc::clone(&ring);
+            move || {
+                let mut behaviour = SPINNING;
+                (behaviour.delivery, behaviour.most_held) = (Delivery::NewestOnly, Some(1));
+                let joined = consumer_in::<Frames>(&ring, behaviour);
+                joined.ok().map(|mut next| ManuallyDrop::new((next.try_recv_ref().ok(), next)))
+            }
+        });
+        fill(producer.try_loan().expect("always one that nobody holds"), 2);
+        fill(producer.try_loan().expect("always one that nobody holds"), 3);
+        leaver.join().unwrap();
+        let _next = joiner.join().unwrap();
+    });
+}
+
+#[test]
+fn who_takes_every_frame_misses_none_and_holds_the_producer_up() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let sender = thread::spawn(move || {
+            for number in 0..4 {
+                fill(producer.loan().expect("sooner or later"), number);
+            }
+        });
+        assert_eq!(follow(&mut consumer), [0, 1, 2, 3]);
+        assert_eq!(consumer.skipped(), 0);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_that_joins_late_begins_with_what_is_there() {
+    explore_unfenced(|| {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let sender = thread::spawn(move || {
+            fill(producer.try_loan().expect("a slot"), 0);
+            producer
+        });
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        assert_eq!(consumer.position(), 0, "nobody has taken the slot of the first frame");
+        let _producer = sender.join().unwrap();
+        assert_eq!(check(&consumer.try_recv_ref().expect("the first")), 0);
+    });
+}
+
+#[test]
+fn a_consumer_that_joins_while_frames_come_misses_none_from_there_on() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let sender = thread::spawn(move || {
+            for number in 0..4 {
+                let Ok(loan) = producer.try_loan() else { break };
+                fill(loan, number);
+            }
+        });
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let seen = follow(&mut consumer);
+        sender.join().unwrap();
+        assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1) || consumer.skipped() > 0, "{seen:?}");
+        assert!(consumer.skipped() <= 1, "only one that was published while it joined");
+    });
+}
+
+/// The producer had looked for whom to hold a frame before the one in that lane left: the next one there lets it go.
+#[test]
+fn nothing_stays_held_for_who_left_while_a_frame_was_published() {
+    for delivery in [Delivery::EveryFrame, Delivery::NewestOnly] {
+        explore_unfenced_with(2, move || {
+            let ring = ring(3);
+            let mut producer = producer(&ring, SPINNING);
+            let leaver = consumer(&ring, SPINNING, Delivery::EveryFrame);
+            let sender = thread::spawn(move || {
+                fill(producer.try_loan().expect("a slot"), 0);
+                producer
+            });
+            drop(leaver);
+            let mut next = consumer(&ring, SPINNING, delivery);
+            let mut producer = sender.join().unwrap();
+            for number in 1..6 {
+                fill(producer.try_loan().expect("it lets everything go"), number);
+                let frame = next.try_recv_ref();
+                assert!(frame.is_ok_and(|frame| check(&frame) <= number));
+                while next.try_recv_ref().is_ok() {}
+            }
+        });
+    }
+}
+
+#[test]
+fn a_sleeping_consumer_is_woken_by_a_frame() {
+    explore(|| {
+        let ring = ring(3);
+        let mut producer = producer(&ring, PARKING);
+        let mut consumer = consumer(&ring, PARKING, Delivery::NewestOnly);
+        let sender = thread::spawn(move || {
+            fill(producer.try_loan().expect("a slot"), 0);
+            ManuallyDrop::new(producer)
+        });
+        assert_eq!(check(&consumer.recv_ref().expect("the first")), 0);
+        let _producer = sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_producer_that_waits_for_a_slot_is_woken_by_who_lets_one_go() {
+    explore(|| {
+        let ring = ring(3);
+        let mut producer = producer(&ring, PARKING);
+        let mut consumer = consumer(&ring, PARKING, Delivery::EveryFrame);
+        for number in 0..3 {
+            fill(producer.try_loan().expect("a slot"), number);
+        }
+        let renderer = thread::spawn(move || {
+            drop(consumer.try_recv_ref().expect("held for it"));
+            ManuallyDrop::new(consumer)
+        });
+        fill(producer.loan().expect("the first one's"), 3);
+        let _consumer = renderer.join().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_rows_is_woken_by_them() {
+    explore(|| {
+        let ring = ring(3);
+        let mut producer = producer(&ring, PARKING);
+        let mut consumer = consumer(&ring, PARKING, Delivery::EveryFrame);
+        let sender = thread::spawn(move || {
+            let mut begun = producer.try_loan().expect("a slot").begin(&meta()).expect("it fits");
+            begun.advance(1);
+            begun.finish();
+            ManuallyDrop::new(producer)
+        });
+        let frame = consumer.recv_early().expect("the first");
+        assert!(frame.wait_rows(1, Duration::MAX).is_ok_and(|rows| rows >= 1));
+        assert_eq!(frame.wait_rows(2, Duration::MAX), Ok(2));
+        let _producer = sender.join().unwrap();
+    });
+}
+
+/// A consumer that takes what it can until it dies, with a frame in its hands. Whether it died.
+fn doomed_consumer(
+    ring: &Arc<Memory>,
+    delivery: Delivery,
+    life: impl FnOnce(&mut dyn FnMut()) -> bool + Send + 'static,
+) -> thread::JoinHandle<bool> {
+    let ring = Arc::clone(ring);
+    thread::spawn(move || {
+        let mut consumer = ManuallyDrop::new(consumer(&ring, SPINNING, delivery));
+        let mut held = ManuallyDrop::new(None);
+        let died = life(&mut || {
+            *held = consumer.try_recv_ref().ok();
+            if let Some(frame) = held.take() {
+                check(&frame);
+                drop(frame);
+            }
+            *held = consumer.try_recv_ref().ok();
+        });
+        bury(&ring, FIRST);
+        died
+    })
+}
+
+/// The producer gets every slot back.
+fn send_past(producer: &mut Producer, from: u64) {
+    for number in from..from + 3 {
+        fill(producer.loan().expect("the dead hold nothing"), number);
+    }
+}
+
+/// Whoever comes in its place finds a clean lane.
+fn succeed(ring: &Arc<Memory>, newest: u64) {
+    let mut next = consumer(ring, SPINNING, Delivery::NewestOnly);
+    assert_eq!(check(&next.try_recv_ref().expect("the newest")), newest);
+}
+
+fn consumer_dies(delivery: Delivery, steps: usize) -> bool {
+    let ring = ring(3);
+    let mut producer = producer(&ring, SPINNING);
+    fill(producer.try_loan().expect("a slot"), 0);
+    let dying = doomed_consumer(&ring, delivery, move |act| live_for(steps, act).is_none());
+    fill(producer.loan().expect("sooner or later"), 1);
+    send_past(&mut producer, 2);
+    let died = dying.join().unwrap();
+    succeed(&ring, 4);
+    died
+}
+
+#[test]
+fn a_consumer_of_every_frame_killed_at_any_step_gives_all_slots_back() {
+    die_at_every_step_unfenced(1, |steps| consumer_dies(Delivery::EveryFrame, steps));
+}
+
+#[test]
+fn a_consumer_of_the_newest_killed_at_any_step_gives_all_slots_back() {
+    die_at_every_step_unfenced(1, |steps| consumer_dies(Delivery::NewestOnly, steps));
+}
+
+#[test]
+fn a_consumer_killed_while_it_joins_or_leaves_gives_all_slots_back() {
+    for point in ["lanes.live", "frames.seated", "frames.subscribed", "frames.unsubscribed", "frames.all_let_go"] {
+        explore_unfenced_with(2, move || {
+            let ring = ring(3);
+            let mut producer = producer(&ring, SPINNING);
+            let dying = thread::spawn({
+                let ring = Arc::clone(&ring);
+                move || {
+                    let died = live_until(point, || {
+                        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+                        drop(consumer.try_recv_ref());
+                        drop(consumer);
+                    });
+                    if died.is_none() {
+                        bury(&ring, FIRST);
+                    }
+                }
+            });
+            fill(producer.try_loan().expect("a slot"), 0);
+            send_past(&mut producer, 1);
+            dying.join().unwrap();
+            succeed(&ring, 3);
+        });
+    }
+}
+
+/// A producer that sends frames of both sorts until it dies. Its result: how many calls returned, and whether it died.
+fn doomed_producer(ring: &Arc<Memory>, steps: usize) -> thread::JoinHandle<(u64, bool)> {
+    let mut producer = ManuallyDrop::new(producer(ring, SPINNING));
+    let ring = Arc::clone(ring);
+    thread::spawn(move || {
+        let mut returned = 0;
+        let died = live_for(steps, || {
+            let mut begun = producer.loan().expect("a slot").begin(&meta()).expect("it fits");
+            begun.write_row(0, 0, &0_u64.to_ne_bytes()).expect("nobody forked");
+            begun.advance(1);
+            begun.write_row(0, 1, &0_u64.to_ne_bytes()).expect("nobody forked");
+            returned += begun.finish() + 1;
+            fill(producer.loan().expect("a slot"), 1);
+            returned += 1;
+        })
+        .is_none();
+        bury(&ring, FEED);
+        (returned, died)
+    })
+}
+
+#[test]
+fn a_producer_killed_at_any_step_leaves_whole_frames_and_a_ring_to_go_on_with() {
+    die_at_every_step_unfenced(1, |steps| {
+        let ring = ring(4);
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let dying = doomed_producer(&ring, steps);
+        let seen = follow(&mut consumer);
+        let (returned, died) = dying.join().unwrap();
+        assert!(seen.len() as u64 >= returned && seen.len() as u64 <= returned + 1, "{seen:?}, {returned} returned");
+        let mut next = producer(&ring, SPINNING);
+        // One that consumers saw and that was not finished has had its number.
+        let first = next.sent();
+        assert!(first - seen.len() as u64 <= 1);
+        for number in first..first + 2 {
+            fill(next.try_loan().expect("a slot"), number);
+            assert_eq!(check(&consumer.try_recv_ref().expect("the successor's")), number);
+        }
+        for number in first + 2..first + 6 {
+            fill(next.try_loan().expect("no slot was lost"), number);
+        }
+        died
+    });
+}
+
+#[test]
+fn a_frame_that_a_dead_producer_had_begun_ends_for_who_holds_it() {
+    die_at_every_step_unfenced(1, |steps| {
+        let ring = ring(4);
+        let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
+        let dying = doomed_producer(&ring, steps);
+        let mut given_up = 0;
+        loop {
+            match consumer.recv_early() {
+                Ok(frame) => match frame.wait_rows(2, Duration::MAX) {
+                    Ok(_) => drop(check(&frame)),
+                    Err(error) => {
+                        assert!(matches!(error, RowsError::Abandoned { ready: 0 | 1 }), "{error:?}");
+                        given_up += 1;
+                    }
+                },
+                Err(_) => break,
+            }
+        }
+        let (_, died) = dying.join().unwrap();
+        assert!(given_up <= u64::from(died));
+        died
+    });
+}
+
+#[test]
+fn two_who_replace_a_dead_consumer_do_not_hurt_each_other() {
+    // The producer lets go for the dead one while the next one joins in its lane.
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let _dead = ManuallyDrop::new(consumer(&ring, SPINNING, Delivery::EveryFrame));
+        for number in 0..3 {
+            fill(producer.try_loan().expect("a slot"), number);
+        }
+        ring.drop_lock_of_killed(FIRST);
+        let sender = thread::spawn(move || {
+            let mut number = 3;
+            while number < 5 {
+                match producer.try_loan() {
+                    Ok(loan) => {
+                        fill(loan, number);
+                        number += 1;
+                    }
+                    Err(_) => thread::yield_now(),
+                }
+            }
+            ManuallyDrop::new(producer)
+        });
+        let mut next = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        let frame = loop {
+            match next.try_recv_ref() {
+                Ok(frame) => break frame,
+                Err(error) => assert_eq!(error, TryRecvError::Empty),
+            }
+            thread::yield_now();
+        };
+        let number = check(&frame);
+        let _producer = sender.join().unwrap();
+        assert_eq!(check(&frame), number, "nobody let it go for its holder");
+    });
+}
+
+#[test]
+fn a_producer_killed_while_it_replaces_a_dead_consumer_harms_nobody() {
+    for point in ["lanes.replaced", "frames.unsubscribed", "frames.all_let_go"] {
+        explore_unfenced_with(2, move || {
+            let ring = ring(3);
+            let mut first = ManuallyDrop::new(producer(&ring, SPINNING));
+            let _dead = ManuallyDrop::new(consumer(&ring, SPINNING, Delivery::EveryFrame));
+            for number in 0..3 {
+                fill(first.try_loan().expect("a slot"), number);
+            }
+            ring.drop_lock_of_killed(FIRST);
+            let dying = thread::spawn({
+                let ring = Arc::clone(&ring);
+                move || {
+                    let died = live_until(point, || drop(first.try_loan()));
+                    // The kernel drops both locks that it had.
+                    ring.drop_lock_of_killed(FIRST);
+                    ring.drop_lock_of_killed(FEED);
+                    assert!(died.is_none());
+                }
+            });
+            dying.join().unwrap();
+            let mut next = producer(&ring, SPINNING);
+            for number in 3..6 {
+                fill(next.try_loan().expect("it goes on with that"), number);
+            }
+        });
+    }
+}
