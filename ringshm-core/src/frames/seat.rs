@@ -4,7 +4,7 @@ use super::Delivery;
 use super::table::Table;
 use super::word::{MOST_HELD, Progress, Promises, SlotWord};
 use crate::error::OpenError;
-use crate::lanes::{Peer, Role};
+use crate::lanes::Role;
 use crate::layout::Counters;
 use crate::member::Member;
 use crate::memory::Memory;
@@ -15,6 +15,8 @@ use ringshm_sync::hint;
 
 /// How often a word is tried again that others change meanwhile. Only a process that writes into it without end comes near it.
 const TURNS: u32 = if cfg!(loom) { 8 } else { 1 << 16 };
+/// How often a consumer looks whether there is room for what it wants to hold.
+const LOOKS: u32 = if cfg!(loom) { 4 } else { 16 };
 /// How many frames a consumer holds at once that does not say.
 const USUALLY_HELD: u32 = 2;
 
@@ -103,8 +105,10 @@ impl Seat {
                 return Err(OpenError::InvalidOption { option: "hold", reason });
             }
             if most > left {
-                let may_change = self.member.may_ask() && self.clear_promises_of_the_dead();
-                if may_change && attempt + 1 < TURNS {
+                if attempt < LOOKS {
+                    self.clear_promises_of_the_dead();
+                    // Somebody else may be about to do the same, or to leave.
+                    hint::yield_now();
                     continue;
                 }
                 let slots = table.slots();
@@ -122,23 +126,18 @@ impl Seat {
         Err(OpenError::Corrupt { field: "frame promises" })
     }
 
-    /// What was promised to consumers that are gone is there for others. Whether there were any, or somebody else lets go for one just now.
-    fn clear_promises_of_the_dead(&self) -> bool {
+    /// What was promised to consumers that are gone is there for others.
+    fn clear_promises_of_the_dead(&self) {
+        if !self.member.may_ask() {
+            return;
+        }
         let memory = self.member.memory();
         let others = memory.lanes_of(Role::Consumer).enumerate().filter(|(index, _)| *index != self.index);
         // Relaxed: counts only.
         let promises = Promises::of(self.table.promises().load(Relaxed));
-        let mut any = false;
         for (index, lane) in others.filter(|(index, _)| promises.to(*index) != 0) {
-            let is_given_up = || matches!(memory.peer_state(lane), Peer::Detached | Peer::Closed);
-            if memory.in_place_of(lane, || let_go_all(&self.table, index)) {
-                any = true;
-            } else if is_given_up() {
-                any = true;
-                hint::yield_now();
-            }
+            memory.in_place_of(lane, || let_go_all(&self.table, index));
         }
-        any
     }
 
     fn bit(&self) -> u64 {

@@ -11,6 +11,10 @@ mod support;
 #[allow(dead_code, reason = "what readers do elsewhere")]
 mod actor;
 mod broadcast;
+#[path = "../frames/actor.rs"]
+#[allow(dead_code, unsafe_code, reason = "what participants do elsewhere")]
+mod frame_actor;
+mod frames;
 mod gate;
 mod mpmc;
 #[path = "../mpmc/actor.rs"]
@@ -35,9 +39,11 @@ fn child() {
     let actor = std::cell::RefCell::new(actor::Actor::default());
     let mpmc = std::cell::RefCell::new(mpmc_actor::Actor::default());
     let sync = std::cell::RefCell::new(sync_actor::Actor::default());
+    let frames = std::cell::RefCell::new(frame_actor::Actor::default());
     support::play(|words| {
         let reply = actor.borrow_mut().obey(words);
-        reply.or_else(|| mpmc.borrow_mut().obey(words)).or_else(|| sync.borrow_mut().obey(words))
+        let reply = reply.or_else(|| mpmc.borrow_mut().obey(words)).or_else(|| sync.borrow_mut().obey(words));
+        reply.or_else(|| frames.borrow_mut().obey(words))
     });
 }
 
@@ -45,6 +51,8 @@ fn child() {
 #[derive(Clone, Copy)]
 enum Places {
     Named,
+    /// Named, and whatever its messages are, they are frames.
+    Once,
     NamedAndMemfd,
     /// And a named one whose participants sleep on semaphores.
     NamedAndSemaphore,
@@ -60,8 +68,10 @@ impl Places {
         let semaphores: [fn() -> Ring; 1] = [|| Ring::waking_by_semaphore(Carrier::Fixed)];
         let short: [fn() -> Ring; 1] = [|| Ring::named(Carrier::Short)];
         let memfds = memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd | Self::All));
+        let most = if matches!(self, Self::Once) { 1 } else { named.len() };
         named
             .into_iter()
+            .take(most)
             .chain(memfds)
             .chain(semaphores.into_iter().filter(move |_| matches!(self, Self::NamedAndSemaphore | Self::All)))
             .chain(short.into_iter().filter(move |_| matches!(self, Self::All)))
@@ -117,6 +127,11 @@ scenarios! {
     a_notifier_dies: Places::Named;
     a_party_dies: Places::Named;
     who_does_it_dies: Places::Named;
+    a_decoder_dies: Places::Once;
+    a_recorder_dies: Places::Once;
+    a_renderer_dies: Places::Once;
+    a_successor_of_a_dead_recorder_dies: Places::Once;
+    a_decoder_dies_letting_go_for_a_dead_recorder: Places::Once;
 }
 
 /// The later visits to a crash point at which a victim is killed, when the ring has been full, or empty, or has wrapped.

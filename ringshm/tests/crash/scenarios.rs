@@ -8,6 +8,10 @@ pub(crate) use crate::broadcast::{
     a_lossless_reader_dies, a_lossy_reader_dies, a_producer_dies_broadcasting, an_evicting_producer_dies,
     the_writer_of_a_register_dies,
 };
+pub(crate) use crate::frames::{
+    a_decoder_dies, a_decoder_dies_letting_go_for_a_dead_recorder, a_recorder_dies, a_renderer_dies,
+    a_successor_of_a_dead_recorder_dies,
+};
 pub(crate) use crate::mpmc::{
     a_producer_dies_dropping, a_survivor_dies_burying, a_survivor_dies_taking_over, an_mpmc_consumer_dies,
     an_mpmc_consumer_dies_asleep, an_mpmc_producer_dies,

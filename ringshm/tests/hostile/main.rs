@@ -8,6 +8,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod frames;
 mod sync;
 
 use ringshm::{Directory, Name};
