@@ -387,9 +387,9 @@ fn consumer_dies(delivery: Delivery, steps: usize) -> bool {
     let mut producer = producer(&ring, SPINNING);
     fill(producer.try_loan().expect("a slot"), 0);
     let dying = doomed_consumer(&ring, delivery, move |act| live_for(steps, act).is_none());
-    fill(producer.loan().expect("sooner or later"), 1);
-    send_past(&mut producer, 2);
+    fill(producer.try_loan().expect("a slot"), 1);
     let died = dying.join().unwrap();
+    send_past(&mut producer, 2);
     succeed(&ring, 4);
     died
 }
@@ -424,8 +424,8 @@ fn a_consumer_killed_while_it_joins_or_leaves_gives_all_slots_back() {
                 }
             });
             fill(producer.try_loan().expect("a slot"), 0);
-            send_past(&mut producer, 1);
             dying.join().unwrap();
+            send_past(&mut producer, 1);
             succeed(&ring, 3);
         });
     }
@@ -516,16 +516,13 @@ fn two_who_replace_a_dead_consumer_do_not_hurt_each_other() {
         }
         ring.drop_lock_of_killed(FIRST);
         let sender = thread::spawn(move || {
-            let mut number = 3;
-            while number < 5 {
+            let loan = loop {
                 match producer.try_loan() {
-                    Ok(loan) => {
-                        fill(loan, number);
-                        number += 1;
-                    }
+                    Ok(loan) => break loan,
                     Err(_) => thread::yield_now(),
                 }
-            }
+            };
+            fill(loan, 3);
             ManuallyDrop::new(producer)
         });
         let mut next = consumer(&ring, SPINNING, Delivery::NewestOnly);

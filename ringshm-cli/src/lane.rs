@@ -62,10 +62,14 @@ pub(crate) struct Lane {
     pub(crate) lag: Option<u64>,
     /// The same in units: at most the ring's capacity.
     pub(crate) lag_units: Option<u64>,
-    /// Places of an MPMC ring that the owner has claimed and not finished.
+    /// Places of an MPMC ring that the owner has claimed and not finished; frames that are held for a consumer.
     pub(crate) claimed: u64,
-    /// The first of them.
+    /// The first of them, of an MPMC ring.
     pub(crate) claimed_at: Option<u64>,
+    /// What a consumer of frames takes: `every` frame, or the `newest`.
+    pub(crate) takes: Option<&'static str>,
+    /// How many frames it may have in its hands at once.
+    pub(crate) most_held: Option<u32>,
     #[serde(flatten)]
     pub(crate) counters: Counters,
 }
@@ -145,7 +149,7 @@ impl Side {
 impl Lane {
     pub(crate) fn new(participant: &Participant, kind: Kind, file: RingFile) -> Self {
         let (word, pid) = words(participant.state);
-        let is_live = word == "live";
+        let (is_live, frames) = (word == "live", participant.frames);
         Self {
             role: kind.name_of(participant.role),
             lane: participant.lane,
@@ -159,8 +163,10 @@ impl Lane {
             units: participant.units,
             lag: participant.lag.and_then(|lag| lag.messages),
             lag_units: participant.lag.map(|lag| lag.units),
-            claimed: participant.claim.map_or(0, |claim| claim.count),
+            claimed: participant.claim.map(|claim| claim.count).or(frames.map(|frames| frames.held)).unwrap_or(0),
             claimed_at: participant.claim.map(|claim| claim.first),
+            takes: frames.map(|frames| if frames.takes_all { "every" } else { "newest" }),
+            most_held: frames.map(|frames| frames.most),
             counters: Counters::of(participant),
         }
     }

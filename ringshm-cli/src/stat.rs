@@ -14,7 +14,7 @@ use std::io::{self, Write};
 const AFTER_HELP: &str = "\
 In JSON: time (nanoseconds since 1970), name, kind, unit, capacity, used, queued, sent, received, lost, torn, redelivered, evicted,
 and lanes, one for each that ever had an owner, with role, lane, state, pid, stopped, since, generation, asleep, messages, units, lag,
-lag_units, claimed, claimed_at, lost, torn, redelivered, evicted. With --every or --count each look is one line.
+lag_units, claimed, claimed_at, takes, most_held, lost, torn, redelivered, evicted. With --every or --count each look is one line.
 
 It ends with 0 when the ring is gone after the first look.";
 

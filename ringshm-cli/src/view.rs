@@ -140,7 +140,7 @@ impl Ring {
 
     /// Whether every consumer gets every record.
     pub(crate) fn is_for_all(&self) -> bool {
-        self.kind.starts_with("broadcast") || self.kind == "latest"
+        self.kind.starts_with("broadcast") || matches!(self.kind, "latest" | "frames")
     }
 
     /// Whether nobody is there: only `rm`, `gc` or a later participant will free its memory.

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub consumer: Side,
     /// Every lane that has ever had an owner, those of the producers first. Lossy readers have none, and are not seen.
     pub participants: Vec<Participant>,
+    /// Of a ring of frames: slots that somebody holds.
+    pub held_slots: Option<u64>,
     /// Of what is no ring: what its word says, in words, as `held by process 4711 (lane 2)`.
     pub state: Option<String>,
 }
@@ -142,6 +144,9 @@ impl Snapshot {
     /// Units in the ring that cannot be overwritten yet, never more than it holds.
     #[must_use]
     pub fn used(&self) -> u64 {
+        if let Some(held) = self.held_slots {
+            return held.min(self.geometry.capacity);
+        }
         // What a consumer has in its hands still has its place.
         let held = self.participants_of(Role::Consumer).filter_map(|consumer| consumer.claim);
         let held = held.fold(0_u64, |sum, claim| sum.saturating_add(claim.count));
@@ -169,8 +174,8 @@ pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError
     let (memory, identity) = validated(segment)?;
     let (producer, consumer, participants) = everybody(&memory);
     let (geometry, creator, created) = (*memory.geometry(), header.creator, header.created);
-    let state = crate::sync::state(&memory);
-    Ok(Snapshot { geometry, identity, creator, created, producer, consumer, participants, state })
+    let (held_slots, state) = (crate::frames::held_slots(&memory), crate::sync::state(&memory));
+    Ok(Snapshot { geometry, identity, creator, created, producer, consumer, participants, held_slots, state })
 }
 
 /// The two sides, and every lane that has had an owner.

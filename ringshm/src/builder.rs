@@ -65,7 +65,7 @@ impl<M: ?Sized> Builder<M> {
 }
 
 impl<M: Message + ?Sized> Builder<M> {
-    /// The capacity in messages, or in bytes for `[u8]`; rounded up to a power of two.
+    /// The capacity in messages, or in bytes for `[u8]`; rounded up to a power of two. Of frames in slots: 3 to 1024, not rounded, 8 if not given.
     ///
     /// If both sides ask for a capacity, it must be the same. If one does not, a ring that it creates holds 4 MiB, and it joins
     /// a ring of any capacity; the side that asks then gets at least what it asked for, or

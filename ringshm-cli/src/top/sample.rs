@@ -203,7 +203,8 @@ fn status(lane: &Lane, before: Option<&Lane>, capacity: u64) -> Status {
     let same_owner = before.filter(|before| before.is_live() && before.generation == lane.generation);
     if let Some(before) = same_owner {
         let has_moved = (lane.messages, lane.units) != (before.messages, before.units);
-        let same_claim = lane.claimed > 0 && (lane.claimed_at, lane.claimed) == (before.claimed_at, before.claimed);
+        let same_claim =
+            lane.claimed_at.is_some() && (lane.claimed_at, lane.claimed) == (before.claimed_at, before.claimed);
         let waits_for_it = |lane: &Lane| lane.lag_units.is_some_and(|units| units > 0);
         if !has_moved && (same_claim || (waits_for_it(before) && waits_for_it(lane))) {
             return Status::Stalled;
@@ -237,6 +238,8 @@ mod tests {
             lag_units: Some(lag),
             claimed: 0,
             claimed_at: None,
+            takes: None,
+            most_held: None,
             counters: Counters::default(),
         }
     }

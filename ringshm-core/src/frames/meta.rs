@@ -242,6 +242,12 @@ impl Meta {
         Self::with_planes(format, width, 1, &[Plane { offset: 0, stride: bytes, row_bytes: bytes, rows: 1 }])
     }
 
+    /// The same, with another timestamp.
+    #[must_use]
+    pub fn at(&self, timestamp: i64) -> Self {
+        Self { timestamp, ..*self }
+    }
+
     /// Its planes.
     #[must_use]
     pub fn planes(&self) -> &[Plane] {

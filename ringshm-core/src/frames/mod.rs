@@ -136,6 +136,21 @@ pub(crate) fn is_pool_of(memory: &Memory, header: &Header) -> bool {
     Table::of(memory).is_some_and(|table| table.identity().load(Relaxed) == pool_identity(header))
 }
 
+/// The slots that one of `lanes` holds, for people.
+#[cfg(not(loom))]
+fn slots_held_by(table: &Table, lanes: u64) -> u64 {
+    // Relaxed: for people.
+    let is_held = |slot: &usize| word::SlotWord::of(table.word(*slot).load(Relaxed)).lanes() & lanes != 0;
+    (0..table.slots()).filter(is_held).count() as u64
+}
+
+/// How many slots somebody holds, for people. `None` if this is no ring of frames.
+#[cfg(not(loom))]
+pub(crate) fn held_slots(memory: &Memory) -> Option<u64> {
+    let is_one = memory.geometry().kind == Kind::Frames;
+    is_one.then(|| Table::of(memory)).flatten().map(|table| slots_held_by(&table, u64::MAX))
+}
+
 /// What a consumer takes and holds, for people.
 #[cfg(not(loom))]
 pub(crate) fn held(memory: &Memory, role: Role, lane: usize) -> Option<HeldFrames> {
@@ -144,13 +159,9 @@ pub(crate) fn held(memory: &Memory, role: Role, lane: usize) -> Option<HeldFrame
     }
     let table = Table::of(memory)?;
     let index = lane - memory.lanes_of(Role::Consumer).start;
-    let bit = 1 << index;
     // Relaxed: for people.
-    let is_held = |slot: &usize| word::SlotWord::of(table.word(*slot).load(Relaxed)).lanes() & bit != 0;
-    let held = (0..table.slots()).filter(is_held).count() as u64;
-    // Relaxed: for people.
-    let takes_all = table.in_order().load(Relaxed) & bit != 0;
-    Some(HeldFrames { takes_all, held, most: table.promised_to(index) })
+    let takes_all = table.in_order().load(Relaxed) & 1 << index != 0;
+    Some(HeldFrames { takes_all, held: slots_held_by(&table, 1 << index), most: table.promised_to(index) })
 }
 
 fn table_of(memory: &Memory) -> Result<Table, OpenError> {

@@ -43,7 +43,9 @@ fn show(frame: &Frame) {
     let _ = frame.wait_rows(SIDE, SHORT);
     for (index, plane) in frame.meta().planes().iter().enumerate() {
         assert!(plane.end() <= frame.len());
-        (0..plane.rows.min(64)).for_each(|at| drop(frame.read_row(index, at, &mut row)));
+        for at in 0..plane.rows.min(64) {
+            let _ = frame.read_row(index, at, &mut row);
+        }
     }
     let mut all = vec![0; frame.len()];
     let _ = (frame.read(0, &mut all), frame.rows(), frame.skipped(), frame.meta().extra().len());
