@@ -134,7 +134,7 @@ fn a_slot_comes_back_after_everybody_has_read_it() {
         for number in 1..4 {
             fill(producer.try_loan().expect("a slot"), number);
         }
-        let readers = both.map(|frame| thread::spawn(move || drop((check(&frame), frame))));
+        let readers = both.map(|frame| thread::spawn(move || check(&frame)));
         let was_early = producer.try_loan().map(|loan| fill(loan, 4)).is_ok();
         for reader in readers {
             reader.join().unwrap();
@@ -143,77 +143,86 @@ fn a_slot_comes_back_after_everybody_has_read_it() {
     });
 }
 
+/// With the frame 0 held, the frame 1 the newest, and the last slot on loan: the producer commits that, and must find one that nobody holds, although
+/// `newest` lets go of the one and may, being late, hold the other.
+fn find_a_slot(act: impl FnOnce(&Arc<Memory>, Consumer, Frame) -> Vec<thread::JoinHandle<()>>) {
+    let ring = ring(3);
+    let mut producer = producer(&ring, SPINNING);
+    let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
+    fill(producer.try_loan().expect("a slot"), 0);
+    let frame = newest.try_recv_ref().expect("the newest");
+    fill(producer.try_loan().expect("a slot"), 1);
+    let loan = producer.try_loan().expect("the last slot");
+    let others = act(&ring, newest, frame);
+    fill(loan, 2);
+    assert!(producer.try_loan().is_ok(), "there always is one that nobody holds");
+    others.into_iter().for_each(|other| other.join().unwrap());
+}
+
 /// The promise of the policies: while it holds what it may, and takes another one whenever it can.
 #[test]
 fn who_takes_the_newest_only_never_holds_the_producer_up() {
-    explore_unfenced_with(2, || {
-        let ring = ring(3);
-        let mut producer = producer(&ring, SPINNING);
-        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
-        fill(producer.try_loan().expect("a slot"), 0);
-        let sender = thread::spawn(move || {
-            for number in 1..3 {
-                fill(producer.try_loan().expect("always one that nobody holds"), number);
-            }
-            producer
+    explore_unfenced(|| {
+        find_a_slot(|_, mut newest, frame| {
+            vec![thread::spawn(move || {
+                drop(frame);
+                let _held = ManuallyDrop::new((newest.try_recv_ref().ok(), newest));
+            })]
         });
-        let mut last = None;
-        for _ in 0..2 {
-            if let Ok(frame) = newest.try_recv_ref() {
-                let number = check(&frame);
-                assert!(last.is_none_or(|last| last < number));
-                last = Some(number);
-            }
-        }
-        let _producer = sender.join().unwrap();
     });
 }
 
 /// The same where it lets go in another thread, and takes again when it may.
 #[test]
 fn what_is_let_go_elsewhere_is_free_before_another_one_is_held() {
-    explore_unfenced_with(1, || {
-        let ring = ring(3);
-        let mut producer = producer(&ring, SPINNING);
-        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
-        fill(producer.try_loan().expect("a slot"), 0);
-        let frame = newest.try_recv_ref().expect("the newest");
-        fill(producer.try_loan().expect("a slot"), 1);
-        let dropper = thread::spawn(move || drop(frame));
-        let taker = thread::spawn(move || ManuallyDrop::new(newest.try_recv_ref().ok()));
-        fill(producer.try_loan().expect("always one that nobody holds"), 2);
-        fill(producer.try_loan().expect("always one that nobody holds"), 3);
-        dropper.join().unwrap();
-        let _frame = taker.join().unwrap();
+    explore_unfenced_with(2, || {
+        find_a_slot(|_, mut newest, frame| {
+            let dropper = thread::spawn(move || drop(frame));
+            let taker = thread::spawn(move || {
+                let _held = ManuallyDrop::new((newest.try_recv_ref().ok(), newest));
+            });
+            vec![dropper, taker]
+        });
     });
 }
 
 /// The same where one leaves, and another one is promised what it had.
 #[test]
 fn what_one_let_go_is_free_before_another_one_is_promised_it() {
-    explore_unfenced_with(2, || {
-        let ring = ring(3);
-        let mut producer = producer(&ring, SPINNING);
-        let mut first = consumer(&ring, SPINNING, Delivery::NewestOnly);
-        fill(producer.try_loan().expect("a slot"), 0);
-        drop(first.try_recv_ref().map(ManuallyDrop::new));
-        let frame = first.try_recv_ref();
-        assert!(frame.is_err(), "it has seen that one");
-        fill(producer.try_loan().expect("a slot"), 1);
-        let leaver = thread::spawn(move || drop(first));
-        let joiner = thread::spawn({
-            let ring = Arc::clone(&ring);
-            move || {
+    // What is seen late shows without a preemption.
+    explore_unfenced_with(0, || {
+        find_a_slot(|ring, newest, frame| {
+            let leaver = thread::spawn(move || drop((frame, newest)));
+            let ring = Arc::clone(ring);
+            let joiner = thread::spawn(move || {
                 let mut behaviour = SPINNING;
                 (behaviour.delivery, behaviour.most_held) = (Delivery::NewestOnly, Some(1));
-                let joined = consumer_in::<Frames>(&ring, behaviour);
-                joined.ok().map(|mut next| ManuallyDrop::new((next.try_recv_ref().ok(), next)))
-            }
+                if let Ok(mut next) = consumer_in::<Frames>(&ring, behaviour) {
+                    let _held = ManuallyDrop::new((next.try_recv_ref().ok(), next));
+                }
+            });
+            vec![leaver, joiner]
         });
-        fill(producer.try_loan().expect("always one that nobody holds"), 2);
-        fill(producer.try_loan().expect("always one that nobody holds"), 3);
-        leaver.join().unwrap();
-        let _next = joiner.join().unwrap();
+    });
+}
+
+/// The word of its slot is as it was when it is over.
+#[test]
+fn a_frame_that_is_held_for_a_moment_is_read_before_its_slot_is_written() {
+    explore_unfenced_with(1, || {
+        let ring = ring(3);
+        let mut producer = producer(&ring, SPINNING);
+        let mut newest = consumer(&ring, SPINNING, Delivery::NewestOnly);
+        for number in 0..2 {
+            fill(producer.try_loan().expect("a slot"), number);
+        }
+        let loan = producer.try_loan().expect("the last slot");
+        let reader = thread::spawn(move || newest.try_recv_ref().map(|frame| check(&frame)).is_ok());
+        fill(loan, 2);
+        for number in 3..5 {
+            fill(producer.try_loan().expect("always one that nobody holds"), number);
+        }
+        reader.join().unwrap();
     });
 }
 
@@ -501,7 +510,7 @@ fn a_frame_that_a_dead_producer_had_begun_ends_for_who_holds_it() {
         loop {
             match consumer.recv_early() {
                 Ok(frame) => match frame.wait_rows(2, Duration::MAX) {
-                    Ok(_) => drop(check(&frame)),
+                    Ok(_) => _ = check(&frame),
                     Err(error) => {
                         assert!(matches!(error, RowsError::Abandoned { ready: 0 | 1 }), "{error:?}");
                         given_up += 1;
