@@ -309,3 +309,47 @@ fn a_look_from_outside_says_who_holds_what() {
     drop((producer, recorder, renderer));
     until("the ring is removed", || folder.entries().is_empty());
 }
+
+/// One thread waits for frames of two rings, and a task for those of one.
+#[test]
+fn frames_are_waited_for_in_a_set_and_in_a_task() {
+    let ring =
+        |capacity| ringshm::frames("").capacity(capacity).frame_bytes(u64::from(SIDE * SIDE)).heap().expect("room");
+    let rings = [ring(3), ring(4)];
+    let mut decoders = rings.each_ref().map(|ring| ring.producer().expect("a free role"));
+    let mut set = ringshm::WaitSet::new();
+    let keys = rings.each_ref().map(|ring| set.add(ring.holding(1).consumer().expect("a free lane")));
+    let [first, second] = &mut decoders;
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..100).for_each(|_| assert!(send(first, PATIENCE).is_ok())));
+        scope.spawn(|| (0..100).for_each(|_| assert!(send(second, PATIENCE).is_ok())));
+        let mut next = [0, 0];
+        while next != [100, 100] {
+            let ready = set.wait_timeout(PATIENCE).expect("a set of rings");
+            assert!(!ready.is_empty());
+            for index in [0, 1].into_iter().filter(|index| ready.contains(keys[*index])) {
+                while let Ok(frame) = set[keys[index]].try_recv_ref() {
+                    assert_eq!(check(&frame), next[index]);
+                    next[index] += 1;
+                }
+            }
+        }
+    });
+    #[cfg(feature = "async")]
+    {
+        use ringshm::asynchronous::Async;
+        let consumer = rings[0].taking(Delivery::NewestOnly).holding(1);
+        drop(set);
+        let mut task = Async::new(consumer.consumer().expect("a free lane")).expect("a thread");
+        let sent = decoders[0].sent();
+        std::thread::scope(|scope| {
+            scope.spawn(|| send(&mut decoders[0], PATIENCE));
+            loop {
+                let frame = pollster::block_on(task.recv_async()).expect("the newest");
+                if check(&frame) == sent {
+                    break;
+                }
+            }
+        });
+    }
+}
