@@ -62,6 +62,8 @@ fn keep_promise(table: &Table, index: usize, most: u32) {
         // Relaxed: a guess, which the exchange decides.
         let seen = word.load(Relaxed);
         // ROOM: all that was let go, before another consumer is promised as much. Relaxed: on failure it is tried again.
+        // weaken: unmodelled, because who joins in the same lane has TAKEOVER besides, and one that joins in another while this one leaves makes too many
+        // schedules; kills and restarts in `ringshm/tests/frames` go through it.
         if word.compare_exchange(seen, Promises::of(seen).with(index, most).word(), Release, Relaxed).is_ok() {
             return;
         }
@@ -119,6 +121,7 @@ impl Seat {
             }
             let promised = Promises::of(seen).with(index, most);
             // ROOM: what is promised here was let go by others. Relaxed: on failure it is tried again.
+            // weaken: unmodelled, because, as in `keep_promise`.
             if table.promises().compare_exchange(seen, promised.word(), Acquire, Relaxed).is_ok() {
                 return Ok(most);
             }

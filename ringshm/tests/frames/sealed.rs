@@ -112,3 +112,18 @@ fn both_descriptors_are_handed_over_a_socket() {
     assert_eq!(check(&first.recv_ref().expect("the frame")), 0);
     assert_eq!(check(&second.recv_ref().expect("the frame")), 0);
 }
+
+#[test]
+fn pixels_are_entered_or_huge_before_anybody_takes_part() {
+    use ringshm::{HugePages, Resident as _};
+    let builder = || ringshm::frames("camera").capacity(4).frame_bytes(1 << 21).huge_pages(HugePages::Try).prefault();
+    let (producer, sealed) = builder().sealed().expect("room for it");
+    let consumer = builder().consumer_of_sealed(&sealed.ring, &sealed.pixels).expect("a free lane");
+    for pages in [producer.pages(), consumer.pages()].map(|pages| pages.expect("there is /proc")) {
+        assert!(pages.bytes > 4 << 21, "those of the pixels");
+        assert_eq!(pages.entered, pages.bytes);
+        assert!(pages.huge >= 4 << 21 || pages.why_small.is_some(), "{pages:?}");
+    }
+    let none = ringshm::frames("camera").frame_bytes(1 << 45).sealed().map(drop);
+    assert!(matches!(none, Err(OpenError::NoSpace { .. })), "{none:?}");
+}
