@@ -507,16 +507,13 @@ fn a_frame_that_a_dead_producer_had_begun_ends_for_who_holds_it() {
         let mut consumer = consumer(&ring, SPINNING, Delivery::EveryFrame);
         let dying = doomed_producer(&ring, steps);
         let mut given_up = 0;
-        loop {
-            match consumer.recv_early() {
-                Ok(frame) => match frame.wait_rows(2, Duration::MAX) {
-                    Ok(_) => _ = check(&frame),
-                    Err(error) => {
-                        assert!(matches!(error, RowsError::Abandoned { ready: 0 | 1 }), "{error:?}");
-                        given_up += 1;
-                    }
-                },
-                Err(_) => break,
+        while let Ok(frame) = consumer.recv_early() {
+            match frame.wait_rows(2, Duration::MAX) {
+                Ok(_) => _ = check(&frame),
+                Err(error) => {
+                    assert!(matches!(error, RowsError::Abandoned { ready: 0 | 1 }), "{error:?}");
+                    given_up += 1;
+                }
             }
         }
         let (_, died) = dying.join().unwrap();
