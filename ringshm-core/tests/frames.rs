@@ -1,5 +1,7 @@
 //! Rings of frames in one process: what consumers get, hold and miss, and what a producer is told.
 
+#![cfg(not(loom))]
+
 use core::time::Duration;
 use ringshm_core::broadcast::Start;
 use ringshm_core::error::{OpenError, RecvTimeoutError, TryRecvError, TrySendError};
