@@ -121,7 +121,7 @@ impl Seat {
             }
             let promised = Promises::of(seen).with(index, most);
             // ROOM: what is promised here was let go by others. Relaxed: on failure it is tried again.
-            // weaken: unmodelled, because, as in `keep_promise`.
+            // weaken: unmodelled, because it is the other end of that in `keep_promise`.
             if table.promises().compare_exchange(seen, promised.word(), Acquire, Relaxed).is_ok() {
                 return Ok(most);
             }
