@@ -3,7 +3,7 @@
 //! A participant is alive as long as the kernel keeps a lock for its file description. Two that shared one would count as one: so each opens its own,
 //! through `/proc`, or is handed one that was opened for it, in a sandbox that has no `/proc`.
 
-use super::segment::{os, refused};
+use super::file::{os, refused};
 use crate::error::OpenError;
 use rustix::fs::{Mode, OFlags, SealFlags, fcntl_get_seals, open};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -45,8 +45,11 @@ fn child() {
 #[derive(Clone, Copy)]
 enum Places {
     Named,
+    /// And in a System V segment, whose liveness is another one.
+    NamedAndSystemV,
+    /// And one in a memfd.
     NamedAndMemfd,
-    /// And a named one whose participants sleep on semaphores.
+    /// And a named one whose participants sleep on semaphores, and one in a System V segment.
     NamedAndSemaphore,
     /// And a named one of short messages.
     All,
@@ -58,12 +61,16 @@ impl Places {
         let named: [fn() -> Ring; 2] = [|| Ring::named(Carrier::Fixed), || Ring::named(Carrier::Records)];
         let memfds: [fn() -> Ring; 2] = [|| Ring::memfd(Carrier::Fixed), || Ring::memfd(Carrier::Records)];
         let semaphores: [fn() -> Ring; 1] = [|| Ring::waking_by_semaphore(Carrier::Fixed)];
+        let segments: [fn() -> Ring; 1] = [|| Ring::system_v(Carrier::Fixed)];
         let short: [fn() -> Ring; 1] = [|| Ring::named(Carrier::Short)];
-        let memfds = memfds.into_iter().filter(move |_| matches!(self, Self::NamedAndMemfd | Self::All));
+        let has_memfds = matches!(self, Self::NamedAndMemfd | Self::All);
+        let has_semaphores = matches!(self, Self::NamedAndSemaphore | Self::All);
+        let has_segments = matches!(self, Self::NamedAndSystemV | Self::NamedAndSemaphore | Self::All);
         named
             .into_iter()
-            .chain(memfds)
-            .chain(semaphores.into_iter().filter(move |_| matches!(self, Self::NamedAndSemaphore | Self::All)))
+            .chain(memfds.into_iter().filter(move |_| has_memfds))
+            .chain(semaphores.into_iter().filter(move |_| has_semaphores))
+            .chain(segments.into_iter().filter(move |_| has_segments))
             .chain(short.into_iter().filter(move |_| matches!(self, Self::All)))
     }
 }
@@ -83,8 +90,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    a_producer_dies_creating: Places::Named;
-    a_consumer_dies_creating: Places::Named;
+    a_producer_dies_creating: Places::NamedAndSystemV;
+    a_consumer_dies_creating: Places::NamedAndSystemV;
     a_producer_dies_sending: Places::All;
     a_consumer_dies_receiving: Places::All;
     a_consumer_dies_holding: Places::NamedAndMemfd;
@@ -92,20 +99,20 @@ scenarios! {
     a_wait_set_dies_receiving: Places::Named;
     a_producer_dies_closing_on_a_sleeping_consumer: Places::NamedAndSemaphore;
     a_consumer_dies_closing_on_a_sleeping_producer: Places::NamedAndSemaphore;
-    the_last_consumer_dies_closing: Places::Named;
-    the_last_producer_dies_closing: Places::Named;
+    the_last_consumer_dies_closing: Places::NamedAndSystemV;
+    the_last_producer_dies_closing: Places::NamedAndSystemV;
     a_remover_dies_while_others_use_the_ring: Places::Named;
-    a_remover_dies_before_the_next_users_come: Places::Named;
-    a_remover_dies_before_the_next_remover_comes: Places::Named;
-    a_producer_dies_broadcasting: Places::Named;
-    a_lossless_reader_dies: Places::Named;
-    a_lossy_reader_dies: Places::Named;
+    a_remover_dies_before_the_next_users_come: Places::NamedAndSystemV;
+    a_remover_dies_before_the_next_remover_comes: Places::NamedAndSystemV;
+    a_producer_dies_broadcasting: Places::NamedAndSystemV;
+    a_lossless_reader_dies: Places::NamedAndSystemV;
+    a_lossy_reader_dies: Places::NamedAndSystemV;
     an_evicting_producer_dies: Places::Named;
     the_writer_of_a_register_dies: Places::Named;
-    an_mpmc_producer_dies: Places::Named;
-    an_mpmc_consumer_dies: Places::Named;
+    an_mpmc_producer_dies: Places::NamedAndSystemV;
+    an_mpmc_consumer_dies: Places::NamedAndSystemV;
     an_mpmc_consumer_dies_asleep: Places::Named;
-    a_survivor_dies_burying: Places::Named;
+    a_survivor_dies_burying: Places::NamedAndSystemV;
     a_survivor_dies_taking_over: Places::Named;
     a_producer_dies_dropping: Places::Named;
     a_mutex_holder_dies: Places::Named;
