@@ -1,6 +1,6 @@
 //! Death by SIGKILL at every crash point, one after the other, and what the survivors see.
 //!
-//! A scenario has one victim. It is run once to learn which crash points the victim passes, and then once for each of them,
+//! A scenario has one victim. It is run twice to learn which crash points the victim passes, and then once for each of them,
 //! with the victim killed there on its first visit; and again for later visits, where the ring has been full, has been empty or
 //! has wrapped. Whatever happens to the victim, the same checks follow.
 
@@ -148,16 +148,22 @@ fn kill_in(scenario: Scenario, ring: &Ring, point: &str, visit: u32, leaves_noth
     victim.was_killed()
 }
 
+/// Whether anybody is asleep when the victim rings is for the scheduler to say: how often a point is tried that it sometimes passes.
+const ATTEMPTS: u32 = 50;
+
 fn explore(scenario: Scenario, places: Places) {
     for new_ring in places.rings() {
         let points = points_of(scenario, &new_ring());
         assert!(!points.is_empty());
         let named_at = points.iter().position(|point| point == "segment.linked");
+        // A point that was passed once and not again may be so seldom that no number of attempts is enough.
+        let again = points_of(scenario, &new_ring());
         for (index, point) in points.iter().enumerate() {
             let leaves_nothing = named_at.is_some_and(|linked| index < linked);
-            // Whether anybody is asleep when the victim rings is for the scheduler to say, so it may take a second attempt.
-            let killed = (0..5).any(|_| kill_in(scenario, &new_ring(), point, 1, leaves_nothing));
-            assert!(killed, "it passed {point} when nobody killed it there");
+            let is_certain = again.contains(point);
+            let attempts = if is_certain { ATTEMPTS } else { 1 };
+            let killed = (0..attempts).any(|_| kill_in(scenario, &new_ring(), point, 1, leaves_nothing));
+            assert!(killed || !is_certain, "it passed {point} twice when nobody killed it there");
             // Later visits: as far as it gets.
             let _ = LATER_VISITS.into_iter().all(|visit| kill_in(scenario, &new_ring(), point, visit, false));
         }
