@@ -92,7 +92,7 @@ impl Over {
     }
 
     fn is_ring(&self) -> bool {
-        matches!(site::scheme(&self.name), "shm" | "file" | "sysv-shm")
+        site::is_ring(&self.name)
     }
 }
 
