@@ -3,7 +3,7 @@
 //! Standard error carries the result to the parent, as a line of JSON. Where a pipe is measured, it is standard input and output.
 
 use super::feed::{Check, Digest, Feed};
-use super::rally;
+use super::{own, rally};
 use crate::failure::Failure;
 use clap::ValueEnum;
 use ringshm::{Batch, Deadline, Directory, Loss, Opening, RecvTimeoutError};
@@ -48,6 +48,9 @@ pub(crate) struct ChildArgs {
     /// The name of the channel for the way back.
     #[arg(long, default_value = "")]
     pub(crate) back: String,
+    /// The channels are rings of the usual kind, to be used through handles of their own.
+    #[arg(long)]
+    pub(crate) own_handles: bool,
     #[arg(long)]
     pub(crate) parent: i32,
     /// The processor to stay on; without one, all processes share a processor.
@@ -152,7 +155,7 @@ fn feed(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
         let count = next.len();
         let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
         batch.iter_mut().zip(next).for_each(|(slot, message)| *slot = message);
-        sender.send_slice(&batch[..count]).map_err(|error| Failure::new(error.to_string()))?;
+        sender.send_slice(&batch[..count]).map_err(Failure::because)?;
         messages += count as u64;
     }
     drop(sender);
@@ -168,6 +171,13 @@ fn feed(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
 }
 
 fn check(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
+    if args.own_handles {
+        let mut check = Check::new(args.file.is_none(), false);
+        let mut consumer = own::consumer(directory, args)?;
+        tell(&Word::Ready)?;
+        own::check(&mut consumer, &mut check)?;
+        return tell(&received(check, false, now()));
+    }
     let mut receiver = open(directory, &args.there).receiver()?;
     let can = receiver.capabilities();
     let may_lose = can.loss == Loss::AnyTime;
@@ -182,7 +192,7 @@ fn check(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
             Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
             // The check counts them.
             Err(RecvTimeoutError::Lagged(_)) => {}
-            Err(error) => return Err(Failure::new(error.to_string())),
+            Err(error) => return Err(Failure::because(error)),
         }
         batch.clear();
         if !can.tells_receiver {
@@ -192,5 +202,9 @@ fn check(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
     if can.tells_receiver {
         ended = now();
     }
-    tell(&Word::Received { digest: check.digest, misnumbered: check.misnumbered, ended, may_lose })
+    tell(&received(check, may_lose, ended))
+}
+
+fn received(Check { digest, misnumbered, .. }: Check, may_lose: bool, ended: u64) -> Word {
+    Word::Received { digest, misnumbered, ended, may_lose }
 }

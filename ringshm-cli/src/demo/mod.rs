@@ -9,11 +9,13 @@
 //! | `stage` | two processes and what lies between them; whatever happens, nothing of it stays |
 //! | `child` | what the processes do |
 //! | `rally` | round trips |
+//! | `own` | the usual ring, through handles of its own |
 //! | `feed` | the messages, and the check that they arrived |
 //! | `report` | the result, for people and for programs |
 
 mod child;
 mod feed;
+mod own;
 mod rally;
 mod report;
 mod stage;
@@ -76,6 +78,8 @@ struct Over {
     label: String,
     /// The name that a channel of its own is made of.
     name: String,
+    /// A ring of the usual kind, used through its own handles instead of those that all channels have.
+    own_handles: bool,
 }
 
 impl Over {
@@ -83,12 +87,17 @@ impl Over {
     fn usual(capacity: u64) -> Vec<Self> {
         let ring = format!("shm:?capacity={capacity}");
         let usual = [("ring", ring.as_str()), ("pipe", "pipe:"), ("socket", "unix:?type=stream")];
-        usual.map(|(label, name)| Self { label: label.to_owned(), name: name.to_owned() }).into()
+        let over = |(label, name): (&str, &str)| Self {
+            label: label.to_owned(),
+            name: name.to_owned(),
+            own_handles: label == "ring",
+        };
+        usual.map(over).into()
     }
 
     fn named(name: &str) -> Result<Self, Failure> {
         ringshm::open(name).check()?;
-        Ok(Self { label: name.to_owned(), name: name.to_owned() })
+        Ok(Self { label: name.to_owned(), name: name.to_owned(), own_handles: false })
     }
 
     fn is_ring(&self) -> bool {

@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_difference_is_never_good() {
         let digest = Digest { messages: 10, bytes: 100, hash: 7 };
-        let over = Over { label: "ring".to_owned(), name: "shm:".to_owned() };
+        let over = Over { label: "ring".to_owned(), name: "shm:".to_owned(), own_handles: false };
         let report = |received, misnumbered, may_lose| {
             let mut report = Report::new(None, 10, 10, None);
             report.throughput.push(Throughput::new(&over, digest, received, misnumbered, may_lose, 1));

@@ -119,8 +119,7 @@ impl Theatre {
         self.children.clear();
         let ways: &[&str] = if stage.is_rally() { &["-there", "-back"] } else { &[""] };
         let own = |way: &&str| site::of(&stage.name(), &format!("demo-{}{way}", std::process::id()));
-        self.channels =
-            ways.iter().map(own).collect::<Result<_, _>>().map_err(|error| Failure::new(error.to_string()))?;
+        self.channels = ways.iter().map(own).collect::<Result<_, _>>().map_err(Failure::because)?;
         let display = Display::new(stage, &self.directory);
         self.start(stage, 0, first)?;
         let mut second = Some(second);
@@ -165,6 +164,10 @@ impl Theatre {
         for (way, channel) in ["--there", "--back"].into_iter().zip(&self.channels) {
             option(way, channel.clone());
         }
+        if stage.over.own_handles {
+            command.arg("--own-handles");
+        }
+        let mut option = |name: &str, value: String| _ = command.arg(name).arg(value);
         option("--parent", std::process::id().to_string());
         if let Some(processors) = stage.processors {
             option("--cpu", processors[index].to_string());
