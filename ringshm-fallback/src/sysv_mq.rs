@@ -226,7 +226,7 @@ impl SysvMq {
                 bytes: bytes.saturating_sub(packet::overhead(self.framing)),
                 because: "the system sets it, or the queue's capacity: raise /proc/sys/kernel/msgmax, and /proc/sys/kernel/msgmnb with it",
             },
-            carries_empty: true,
+            shortest: 0,
             forbidden: None,
             keeps_boundaries: true,
             order: if self.select < 0 { Order::Priority } else { Order::Sent },

@@ -181,7 +181,7 @@ fn capabilities(bytes: usize, is_framed: bool, address: SocketAddr) -> Capabilit
     Capabilities {
         mechanism: "udp",
         longest: Longest { bytes, because },
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: if is_framed { Order::Sent } else { Order::Loose },

@@ -19,7 +19,7 @@ fn ring(mechanism: &'static str, longest: Longest, senders: Parties, receivers: 
     Capabilities {
         mechanism,
         longest,
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: Order::Sent,

@@ -92,7 +92,7 @@ impl Settings {
         Ok(Capabilities {
             mechanism: self.mechanism,
             longest,
-            carries_empty: !matches!(framing, Framing::Raw(_) | Framing::Bare),
+            shortest: usize::from(matches!(framing, Framing::Raw(_) | Framing::Bare)),
             forbidden: (framing == Framing::Lines).then_some(b'\n'),
             keeps_boundaries: !matches!(framing, Framing::Raw(_)),
             order: Order::Sent,

@@ -210,7 +210,7 @@ fn capabilities(bytes: usize, is_framed: bool) -> Capabilities {
     Capabilities {
         mechanism: "unix datagrams",
         longest: Longest { bytes, because },
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: Order::Sent,
