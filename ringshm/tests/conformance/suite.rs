@@ -3,8 +3,8 @@
 use crate::messages::Shape;
 use crate::subject::Subject;
 use ringshm::{
-    Batch, Capabilities, Deadline, Loss, Parties, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, WaitSet,
+    Batch, Capabilities, Deadline, Loss, Parties, Receiver, RecvError, RecvTimeoutError, SendError, SendSliceError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, WaitSet,
 };
 use std::io::ErrorKind;
 use std::thread;
@@ -454,6 +454,14 @@ pub(crate) fn carries_batches(subject: &Subject) {
     let (mut sender, mut receiver) = subject.sides();
     let capabilities = receiver.capabilities();
     let shape = Shape::of(&capabilities);
+    let too_long = vec![1; capabilities.longest.bytes + 1];
+    let (first, second) = (shape.message(1), shape.message(2));
+    let refusal = sender.send_slice(&[&first, &second, &too_long, &first]).expect_err("one is too long");
+    assert!(matches!(refusal, SendSliceError { sent: 2, cause: SendError::TooLarge { .. } }), "{refusal:?}");
+    for message in [first, second] {
+        assert_eq!(receive(&mut *receiver), message, "those before it come");
+    }
+    assert_eq!(receiver.try_recv(&mut Vec::new()), Err(TryRecvError::Empty), "those behind it do not");
     const COUNT: u64 = 500;
     let messages: Vec<_> = (0..COUNT).map(|n| shape.message(n)).collect();
     let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
