@@ -5,6 +5,8 @@
 mod messages;
 mod subject;
 mod suite;
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+mod tasks;
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -15,16 +17,20 @@ use subject::Subject;
 macro_rules! conforms {
     ($($subject:ident: $name:expr;)*) => {$(
         mod $subject {
-            conforms!(@ $subject, $name; opens_in_either_order, keeps_order_and_each_message_once, says_that_there_is_nothing,
+            conforms!(@ suite, $subject, $name; opens_in_either_order, keeps_order_and_each_message_once, says_that_there_is_nothing,
                 says_that_it_is_full, carries_the_longest_message_and_no_longer, carries_empty_messages_and_any_byte,
                 tells_the_receiver_of_the_end, tells_the_sender_of_the_end, lets_a_blocked_receiver_go, lets_a_blocked_sender_go,
                 has_many_senders, has_many_receivers, carries_batches, wakes_a_wait_set, is_waited_for_by_sender_and_receiver_at_once);
+            #[cfg(feature = "tokio")]
+            conforms!(@ tasks, $subject, $name; is_awaited_in_tokio);
+            #[cfg(feature = "async-io")]
+            conforms!(@ tasks, $subject, $name; is_awaited_in_async_io);
         }
     )*};
-    (@ $subject:ident, $name:expr; $($test:ident),*) => {$(
+    (@ $module:ident, $subject:ident, $name:expr; $($test:ident),*) => {$(
         #[test]
         fn $test() {
-            crate::run($name, concat!(stringify!($subject), "::", stringify!($test)), crate::suite::$test);
+            crate::run($name, concat!(stringify!($subject), "::", stringify!($test)), crate::$module::$test);
         }
     )*};
 }

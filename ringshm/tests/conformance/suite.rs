@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what is to happen. Only a failure waits that long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it waits for what is not to happen.
 const MOMENT: Duration = Duration::from_millis(20);
 
