@@ -62,8 +62,20 @@ struct Link {
     post: Post,
     /// Whether it had no room for the last message.
     is_full: bool,
+    /// What it is watched for, if it is.
+    watched: Cell<Option<EventFlags>>,
+}
+
+impl Link {
+    /// Whether a message, or the rest of one, waits for its room.
+    fn is_blocked(&self) -> bool {
+        self.is_full || self.post.has_rest()
+    }
+
     /// Whether the watch is ready when it has room.
-    is_watched: Cell<bool>,
+    fn shows_room(&self) -> bool {
+        self.watched.get().is_some_and(|flags| flags.contains(EventFlags::OUT))
+    }
 }
 
 impl SocketSender {
@@ -101,11 +113,6 @@ impl SocketSender {
 
     fn connect(&mut self, socket: OwnedFd) {
         let at = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
-        let is_awaited = self.is_awaited.get();
-        if self.watch.add(&socket, FIRST_LINK + at as u64, self.interest(is_awaited)).is_err() {
-            // No memory to watch it: as if it had not come to be.
-            return;
-        }
         let ask = match (self.capabilities.crosses_hosts, self.form.framing) {
             (true, Framing::Frames) => Ask::RoomAndEnd,
             (true, _) => Ask::Room,
@@ -115,7 +122,12 @@ impl SocketSender {
         if !self.unsent.is_empty() {
             post.keep(&[&core::mem::take(&mut self.unsent)]);
         }
-        let link = Link { post, is_full: false, is_watched: Cell::new(is_awaited) };
+        let is_awaited = self.is_awaited.get();
+        let link = Link { post, is_full: false, watched: Cell::new(None) };
+        // One alone says what has become of it when it is sent to.
+        if is_awaited || self.door.listens() {
+            self.watch_for(at, &link, is_awaited);
+        }
         if at == self.links.len() {
             self.links.push(Some(link));
         } else {
@@ -133,14 +145,26 @@ impl SocketSender {
 
     fn disconnect(&mut self, at: usize) {
         let Some(link) = self.links.get_mut(at).and_then(Option::take) else { return };
-        self.watch.remove(&link.post.socket);
+        if link.watched.get().is_some() {
+            self.watch.remove(&link.post.socket);
+        }
         self.connected -= 1;
         if !self.door.listens() && self.settings.on_death != OnDeath::Disconnect {
             self.unsent = link.post.into_kept();
         }
         // Who waits for room, and for all that were in the way, waits no more.
-        if self.is_awaited.get() && !self.links.iter().flatten().any(|link| link.is_watched.get()) {
+        if self.is_awaited.get() && !self.links.iter().flatten().any(Link::shows_room) {
             self.watch_for_room(|_| true);
+        }
+    }
+
+    /// Has the watch be ready when a connection has ended, and, if that is wanted, when it has `room`.
+    fn watch_for(&self, at: usize, link: &Link, room: bool) {
+        let (socket, token, wanted) = (&link.post.socket, FIRST_LINK + at as u64, self.interest(room));
+        match link.watched.replace(Some(wanted)) {
+            Some(watched) if watched == wanted => {}
+            Some(_) => self.watch.change(socket, token, wanted),
+            None => self.watch.add_or_end(socket, token, wanted),
         }
     }
 
@@ -148,17 +172,15 @@ impl SocketSender {
     fn watch_for_room(&self, of: impl Fn(&Link) -> bool) {
         for (at, link) in self.links.iter().enumerate() {
             let Some(link) = link else { continue };
-            let wanted = of(link);
-            if link.is_watched.replace(wanted) != wanted {
-                self.watch.change(&link.post.socket, FIRST_LINK + at as u64, self.interest(wanted));
-            }
+            self.watch_for(at, link, of(link));
         }
     }
 
     /// What others wait for.
     fn shown(&self) -> BorrowedFd<'_> {
-        if !self.is_awaited.replace(true) && !self.links.iter().flatten().any(|link| link.is_watched.get()) {
-            self.watch_for_room(|_| true);
+        if !self.is_awaited.replace(true) {
+            let waits = self.links.iter().flatten().any(Link::is_blocked);
+            self.watch_for_room(|link| !waits || link.is_blocked());
         }
         self.watch.as_fd()
     }
@@ -252,9 +274,9 @@ impl SocketSender {
 
     /// Sleeps until it may be worth another attempt.
     fn sleep(&mut self, patience: Patience) -> Result<(), Halt> {
-        let is_blocked = |link: &Link| link.is_full || link.post.has_rest();
-        if self.links.iter().flatten().any(is_blocked) {
-            self.watch_for_room(is_blocked);
+        let is_watched = self.door.listens() || self.is_awaited.get();
+        if is_watched && self.links.iter().flatten().any(Link::is_blocked) {
+            self.watch_for_room(Link::is_blocked);
         }
         match patience {
             Patience::Until(deadline) if !deadline.is_over() => {
