@@ -28,7 +28,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// **What counts as sent.** A message is with the kernel as a whole when a call returns `Ok`, but for a long one of which there was room for a part when
 /// the deadline came: its rest goes first in the next call, and when the sender is dropped, which waits for room for up to a second. If
 /// the receiver goes away before, its successor gets the message from its first byte on. What the kernel had for a receiver that is killed is lost
-/// with it. The numbers go on, so the successor's [`position`](ringshm_core::Receiver::position) says how many messages that are.
+/// with it; over TCP that is so, too, of what is sent without a deadline within 5 ms after it was last asked whether the receiver is still there. The
+/// numbers go on, so the successor's [`position`](ringshm_core::Receiver::position) says how many messages that are.
 ///
 /// As a descriptor it is readable when there is something to do for a call: room after there was none, somebody connected or left, or it is time to
 /// try to connect again.
