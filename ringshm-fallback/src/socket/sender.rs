@@ -2,7 +2,7 @@
 
 use super::door::{Arrival, Door};
 use super::post::{Ask, Post, Posted};
-use super::settings::{Settings, Side};
+use super::settings::{PACKET, Settings, Side};
 use super::watch::{DOOR, EventFlags, FIRST_LINK, TIMER, Watch};
 use crate::framing::{Framing, HEADER};
 use crate::link::{Halt, Patience, Unsent};
@@ -11,6 +11,7 @@ use core::cell::Cell;
 use ringshm_core::broadcast::OnSlowReader;
 use ringshm_core::error::{OpenError, SendSliceError, SendTimeoutError, TrySendError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Interest, OnDeath, Sender};
+use rustix::net::sockopt::socket_send_buffer_size;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub struct SocketSender {
     staged: Vec<u8>,
     /// Where each of several ends.
     ends: Vec<usize>,
+    /// Bytes that go together at most: of packets, what fits into the smallest buffer of those who are connected.
+    together: usize,
     /// Messages that count as sent, of which the one that they were sent to got a part: for its successor.
     unsent: Vec<u8>,
     has_met: bool,
@@ -96,6 +99,7 @@ impl SocketSender {
             number: 0,
             staged: Vec::new(),
             ends: Vec::new(),
+            together: TOGETHER,
             unsent: Vec::new(),
             has_met: false,
             is_awaited: Cell::new(false),
@@ -114,6 +118,10 @@ impl SocketSender {
 
     fn connect(&mut self, socket: OwnedFd) {
         let at = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
+        if self.form.packets {
+            let room = socket_send_buffer_size(&socket).map_or(0, |bytes| bytes.saturating_sub(PACKET));
+            self.together = self.together.min(room);
+        }
         let ask = match (self.capabilities.crosses_hosts, self.form.framing) {
             (true, Framing::Frames) => Ask::RoomAndEnd,
             (true, _) => Ask::Room,
@@ -367,10 +375,11 @@ impl SocketSender {
     fn send_some(&mut self, messages: &[&[u8]], sent: &mut usize) -> Result<(), Unsent> {
         let Some(first) = messages.first() else { return Ok(()) };
         self.form.check(first)?;
-        if self.form.packets && !self.door.listens() {
+        let is_bare = self.form.framing == Framing::Bare;
+        if is_bare && !self.door.listens() {
             return self.send_packets(messages, sent);
         }
-        if self.form.packets || !self.stage_together(messages) {
+        if is_bare || !self.stage_together(messages) {
             self.send_one(first, Patience::ENDLESS)?;
             *sent += 1;
             return Ok(());
@@ -399,6 +408,7 @@ impl SocketSender {
         self.after(outcome.map(drop))
     }
 
+    /// For foreign programs, to which a packet is a message.
     fn send_packets(&mut self, messages: &[&[u8]], sent: &mut usize) -> Result<(), Unsent> {
         self.prepare(Patience::ENDLESS)?;
         let Some(Some(link)) = self.links.first_mut() else { return Ok(()) };
@@ -427,13 +437,13 @@ impl SocketSender {
         }
     }
 
-    /// Stages the first messages, as many as go together. `false`: the first goes alone.
+    /// Stages the first messages, as many as go together: in one packet, too, of which the receiver cuts them. `false`: the first goes alone.
     fn stage_together(&mut self, messages: &[&[u8]]) -> bool {
         self.staged.clear();
         self.ends.clear();
         for (number, message) in (self.number..).zip(messages) {
             let end = self.staged.len() + self.form.framing.overhead() + message.len();
-            if end > TOGETHER || self.form.check(message).is_err() {
+            if end > self.together || self.form.check(message).is_err() {
                 break;
             }
             self.form.stage(message, number, &mut self.staged);
