@@ -11,12 +11,14 @@ use std::pin::{Pin, pin};
 use std::sync::mpsc::{self, channel};
 use std::thread;
 
+type Awaiting<C> = fn(C) -> io::Result<AsyncChannel<C>>;
+
 /// An executor, and how a channel is awaited in it.
 #[derive(Clone, Copy)]
 struct Executor {
     run: fn(Pin<Box<dyn Future<Output = ()>>>),
-    sender: fn(Box<dyn Sender>) -> io::Result<AsyncChannel<Box<dyn Sender>>>,
-    receiver: fn(Box<dyn Receiver>) -> io::Result<AsyncChannel<Box<dyn Receiver>>>,
+    sender: Awaiting<Box<dyn Sender>>,
+    receiver: Awaiting<Box<dyn Receiver>>,
 }
 
 #[cfg(feature = "tokio")]
