@@ -19,6 +19,8 @@ pub const EVERY: &[&str] = &[
     "shm:?wait=park",
     "shm:?ring=mpmc",
     "shm:?ring=broadcast",
+    "file:",
+    "sysv-shm:",
     "pipe:",
     "fifo:",
     "mq:",

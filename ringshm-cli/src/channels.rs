@@ -139,7 +139,7 @@ impl Channels {
                 if args.channels.len() == 1 && !far.capabilities().can_be_awaited {
                     Box::new(far)
                 } else {
-                    Box::new(set.add_channel(far).map_err(|error| Failure::new(error.to_string()))?)
+                    Box::new(set.add_channel(far).map_err(Failure::because)?)
                 }
             }
         };

@@ -32,6 +32,10 @@ impl Failure {
         Self { code: PRODUCER_DIED, message: message.into() }
     }
 
+    pub(crate) fn because(error: impl Display) -> Self {
+        Self::new(error.to_string())
+    }
+
     /// `step` says what was tried, `error` why it failed.
     pub(crate) fn at(step: impl Display, error: impl Display) -> Self {
         Self::new(format!("{step}: {error}"))

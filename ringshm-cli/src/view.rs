@@ -2,7 +2,7 @@
 
 use crate::lane::{Lane, Side};
 use crate::process::RingFile;
-use ringshm::{Directory, OpenError, Role, Snapshot};
+use ringshm::{Directory, OpenError, Place, Role, Snapshot};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -75,9 +75,8 @@ pub(crate) struct Carries {
 
 /// Looks at a ring.
 pub(crate) fn look(directory: &Directory, name: &str) -> Result<Ring, OpenError> {
-    let name = ringshm::Name::new(name)?;
-    let snapshot = ringshm::inspect(directory, name.as_str())?;
-    Ok(Ring::new(directory, &name, snapshot))
+    let snapshot = ringshm::inspect(directory, name)?;
+    Ok(Ring::new(name, &ringshm::place_of(directory, name)?, snapshot))
 }
 
 /// All rings of a folder. One that goes away meanwhile is left out.
@@ -85,7 +84,10 @@ pub(crate) fn look_at_all(directory: &Directory) -> Result<Vec<Entry>, OpenError
     let mut entries = Vec::new();
     for name in ringshm::names(directory)? {
         match ringshm::inspect(directory, name.as_str()) {
-            Ok(snapshot) => entries.push(Entry::Ring(Box::new(Ring::new(directory, &name, snapshot)))),
+            Ok(snapshot) => {
+                let place = Place::named(directory, &name);
+                entries.push(Entry::Ring(Box::new(Ring::new(name.as_str(), &place, snapshot))));
+            }
             Err(OpenError::NotFound { .. }) => {}
             Err(error) => entries.push(Entry::Damaged(Damaged {
                 name: name.as_str().to_owned(),
@@ -98,14 +100,14 @@ pub(crate) fn look_at_all(directory: &Directory) -> Result<Vec<Entry>, OpenError
 }
 
 impl Ring {
-    fn new(directory: &Directory, name: &ringshm::Name, snapshot: Snapshot) -> Self {
+    fn new(name: &str, place: &Place, snapshot: Snapshot) -> Self {
         let (queued, used) = (snapshot.queued(), snapshot.used());
         let (producer, consumer) = (Side::new(&snapshot, Role::Producer), Side::new(&snapshot, Role::Consumer));
         let Snapshot { geometry, identity, creator, created, participants, state, .. } = snapshot;
-        let path = directory.path_of(name);
+        let path = place.path();
         let file = RingFile::at(&path);
         Self {
-            name: name.as_str().to_owned(),
+            name: name.strip_prefix("shm://").unwrap_or(name).to_owned(),
             path: path.display().to_string(),
             kind: geometry.kind.name(),
             state,

@@ -18,8 +18,9 @@ use crate::layout::{Geometry, Header, Kind, TypeIdentity, Wakeup};
 use crate::member::{Behaviour, HugePages, Member, Residency};
 use crate::memory::Memory;
 use crate::os::liveness::Gate;
+use crate::os::object::{Draft, Object};
 use crate::os::segment::Segment;
-use crate::os::{Directory, IntoMemfd, Name, SoleMemfd, now};
+use crate::os::{Directory, IntoMemfd, Name, Place, SoleMemfd, now};
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::crash;
 use ringshm_sync::time::Deadline;
@@ -59,33 +60,27 @@ pub struct Wanted {
     pub initial: Vec<u8>,
 }
 
-/// Joins the ring `name`.
+/// Joins the ring at `place`.
 ///
 /// # Errors
 /// Any [`OpenError`] but `InUse`.
-pub(crate) fn join_named(
-    directory: &Directory,
-    name: &Name,
-    wanted: &Wanted,
-    role: Role,
-    behaviour: Behaviour,
-) -> Result<Member, OpenError> {
+pub(crate) fn join_at(place: &Place, wanted: &Wanted, role: Role, behaviour: Behaviour) -> Result<Member, OpenError> {
     loop {
-        match Segment::open(directory, name, behaviour.residency.huge_pages) {
+        match Segment::open(place, behaviour.residency.huge_pages) {
             Ok(_) if wanted.existence == Existence::MustNotExist => {
-                return Err(OpenError::Exists { path: directory.path_of(name) });
+                return Err(OpenError::Exists { path: place.path() });
             }
             Ok(segment) => {
-                if let Some(end) = join_segment(segment, wanted, role, behaviour)? {
+                if let Some(end) = unless_removed(join_segment(segment, wanted, role, behaviour))? {
                     return Ok(end);
                 }
             }
             Err(OpenError::NotFound { .. }) if wanted.existence != Existence::MustExist => {
-                if let Some(end) = create(directory, name, wanted, role, behaviour)? {
+                if let Some(end) = create(place, wanted, role, behaviour)? {
                     return Ok(end);
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(not_there(place, error)),
         }
         // Retired under our hands, or created by somebody else just now: each is another process's progress.
     }
@@ -106,10 +101,16 @@ pub(crate) fn join_memfd(
 pub(crate) fn create_memfd(label: &str, wanted: &Wanted, residency: Residency) -> Result<OwnedFd, OpenError> {
     let segment = Segment::memfd(label, wanted.geometry.total, residency)?;
     segment.make_resident(residency.of_the_memory())?;
-    let file = segment.file();
+    let object = segment.object().clone();
     drop(initialise(segment, wanted)?);
+    let file = object.file().ok_or(OpenError::Corrupt { field: "file type" })?;
     let file = file.as_fd().try_clone_to_owned();
     file.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })
+}
+
+/// The file of a memfd.
+fn file_of(memfd: &Segment) -> Result<&OwnedFd, OpenError> {
+    memfd.object().file().ok_or(OpenError::Corrupt { field: "file type" })
 }
 
 /// Creates a ring of frames in two sealed memfds, one of them for the pixels, which only the caller can write; and takes its sending role.
@@ -117,12 +118,12 @@ pub(crate) fn create_sealed(label: &str, wanted: &Wanted, behaviour: Behaviour) 
     let (geometry, residency) = (wanted.geometry.with_own_pool(), behaviour.residency);
     let pool = Segment::memfd_to_read(label, geometry.pool_len(), residency)?;
     pool.make_resident(residency)?;
-    let pixels = pool.file().as_fd().try_clone_to_owned();
+    let pixels = file_of(&pool)?.as_fd().try_clone_to_owned();
     let pixels = pixels.map_err(|source| OpenError::Os { step: "duplicating the memfd", source })?;
     let words = Segment::memfd(label, geometry.total, residency)?;
     words.make_resident(residency)?;
     // The locks of whoever takes part go with its file description: what is handed on has another one.
-    let ring = SoleMemfd::of(words.file())?.into_fd();
+    let ring = SoleMemfd::of(file_of(&words)?)?.into_fd();
     let header = Header::new(&geometry, &wanted.identity, std::process::id(), now());
     // SAFETY: the object was made just now, of the size that this geometry asks for.
     let memory = unsafe { Memory::in_segment(geometry, words) }.with_pool(pool);
@@ -161,32 +162,29 @@ pub(crate) fn join_sealed(
         .ok_or(OpenError::Corrupt { field: "file type" })
 }
 
-/// Comes to read the ring `name` without a role in it.
+/// Comes to read the ring at `place` without a role in it.
 ///
 /// # Errors
 /// Any [`OpenError`] but `InUse` and `RoleTaken`.
-pub(crate) fn visit_named(
-    directory: &Directory,
-    name: &Name,
-    wanted: &Wanted,
-    behaviour: Behaviour,
-) -> Result<Lossy, OpenError> {
+pub(crate) fn visit_at(place: &Place, wanted: &Wanted, behaviour: Behaviour) -> Result<Lossy, OpenError> {
     loop {
-        match Segment::open(directory, name, HugePages::Never) {
+        match Segment::open(place, HugePages::Never) {
             Ok(_) if wanted.existence == Existence::MustNotExist => {
-                return Err(OpenError::Exists { path: directory.path_of(name) });
+                return Err(OpenError::Exists { path: place.path() });
             }
             Ok(segment) => {
-                if let Some(visitor) = visit_segment(segment, wanted, behaviour)? {
+                if let Some(visitor) = unless_removed(visit_segment(segment, wanted, behaviour))? {
                     return Ok(visitor);
                 }
             }
             Err(OpenError::NotFound { .. }) if wanted.existence != Existence::MustExist => {
-                // With nobody in it yet. Whether it is this one that gets the name, or another's, one is there then.
-                let (segment, temporary) = make(directory, wanted, behaviour.residency.of_the_memory())?;
+                // With nobody in it yet. Whether it is this one that is found there, or another's, one is there then.
+                let Some((segment, draft)) = make(place, wanted, behaviour.residency.of_the_memory())? else {
+                    continue;
+                };
                 let mut memory = initialise(segment, wanted)?;
                 if let Some(segment) = memory.segment_mut() {
-                    let is_first = segment.link(directory, name, temporary)?;
+                    let is_first = segment.finish(place, draft)?;
                     if is_first && wanted.existence == Existence::MustNotExist {
                         return Ok(visit(Arc::new(read_only(&memory, behaviour)?), behaviour));
                     }
@@ -194,6 +192,23 @@ pub(crate) fn visit_named(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Who must find a ring and finds what is left of one takes that away.
+fn not_there(place: &Place, error: OpenError) -> OpenError {
+    if matches!(error, OpenError::NotFound { .. }) {
+        // If it cannot, the next one who makes a ring there will.
+        let _ = Segment::take_half_made(place, true);
+    }
+    error
+}
+
+/// What is gone by now, with its locks, was retired under our hands: then the caller looks again.
+fn unless_removed<T>(result: Result<Option<T>, OpenError>) -> Result<Option<T>, OpenError> {
+    match result {
+        Err(OpenError::NotFound { .. }) => Ok(None),
+        result => result,
     }
 }
 
@@ -207,8 +222,7 @@ pub(crate) fn visit_memfd(file: impl IntoMemfd, wanted: &Wanted, behaviour: Beha
 fn visit_segment(segment: Segment, wanted: &Wanted, behaviour: Behaviour) -> Result<Option<Lossy>, OpenError> {
     let path = segment.path();
     let (memory, identity) = validated(segment)?;
-    let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
-    let gate = enter(&file, Deadline::after(GATE_PATIENCE))?.ok_or(OpenError::Busy { path })?;
+    let gate = enter_patiently(object_of(&memory)?)?.ok_or(OpenError::Busy { path })?;
     if retired_or_over(&memory)? {
         return Ok(None);
     }
@@ -239,11 +253,13 @@ fn retired_or_over(memory: &Memory) -> Result<bool, OpenError> {
     Ok(false)
 }
 
-/// A new object without a name, with its memory where it is to be, and entered and locked as asked; and its temporary name, if it needs one.
-fn make(directory: &Directory, wanted: &Wanted, residency: Residency) -> Result<(Segment, Option<String>), OpenError> {
-    let (segment, temporary) = Segment::unnamed(directory, wanted.geometry.total, residency)?;
-    segment.make_resident(residency).inspect_err(|_| Segment::forget_temporary(directory, temporary.as_deref()))?;
-    Ok((segment, temporary))
+/// A new object that is not to be found yet, with its memory where it is to be, and entered and locked as asked. `None` if somebody else was faster.
+fn make(place: &Place, wanted: &Wanted, residency: Residency) -> Result<Option<(Segment, Draft)>, OpenError> {
+    let made = Segment::make(place, wanted.geometry.total, residency)?;
+    if let Some((segment, _)) = &made {
+        segment.make_resident(residency)?;
+    }
+    Ok(made)
 }
 
 fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
@@ -259,20 +275,14 @@ fn initialise(segment: Segment, wanted: &Wanted) -> Result<Memory, OpenError> {
 }
 
 /// `None` if somebody else created it first.
-fn create(
-    directory: &Directory,
-    name: &Name,
-    wanted: &Wanted,
-    role: Role,
-    behaviour: Behaviour,
-) -> Result<Option<Member>, OpenError> {
-    let (segment, temporary) = make(directory, wanted, behaviour.residency)?;
+fn create(place: &Place, wanted: &Wanted, role: Role, behaviour: Behaviour) -> Result<Option<Member>, OpenError> {
+    let Some((segment, draft)) = make(place, wanted, behaviour.residency)? else { return Ok(None) };
     let mut memory = initialise(segment, wanted)?;
-    // The role is taken before the ring has a name: nobody can take it first.
+    // The role is taken before the ring can be found: nobody can take it first.
     let lane = memory.join(role, std::process::id(), now())?;
     crash::point("attach.unnamed");
     let linked = match memory.segment_mut() {
-        Some(segment) => segment.link(directory, name, temporary)?,
+        Some(segment) => segment.finish(place, draft)?,
         None => false,
     };
     Ok(linked.then(|| Member::new(Arc::new(memory), role, lane, behaviour)))
@@ -299,11 +309,11 @@ fn join_memory(
     role: Role,
     behaviour: Behaviour,
 ) -> Result<Option<Member>, OpenError> {
-    let file = memory.segment().map(Segment::file).ok_or(OpenError::Corrupt { field: "file type" })?;
     memory.segment().map_or(Ok(()), |segment| segment.make_resident(behaviour.residency))?;
+    let object = object_of(&memory)?.clone();
     let patience = Deadline::after(GATE_PATIENCE);
     loop {
-        let gate = enter(&file, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;
+        let gate = Gate::enter(&object, patience)?.ok_or_else(|| OpenError::Busy { path: path.clone() })?;
         crash::point("attach.gate");
         if retired_or_over(&memory)? {
             return Ok(None);
@@ -379,22 +389,14 @@ fn describe(geometry: &Geometry, identity: &TypeIdentity) -> String {
     )
 }
 
-/// Waits for the gate. `None` if somebody holds it for longer than a running process can.
-fn enter(file: &OwnedFd, deadline: Deadline) -> Result<Option<Gate<'_>>, OpenError> {
-    loop {
-        if let Some(gate) = Gate::try_enter(file)? {
-            return Ok(Some(gate));
-        }
-        if deadline.is_over() {
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
+/// Waits for the gate as long as a running process can hold it.
+pub(crate) fn enter_patiently(object: &Object) -> Result<Option<Gate>, OpenError> {
+    Gate::enter(object, Deadline::after(GATE_PATIENCE))
 }
 
-/// Waits for the gate as long as a running process can hold it.
-pub(crate) fn enter_patiently(file: &OwnedFd) -> Result<Option<Gate<'_>>, OpenError> {
-    enter(file, Deadline::after(GATE_PATIENCE))
+/// What the locks of a ring that processes share are on.
+pub(crate) fn object_of(memory: &Memory) -> Result<&Object, OpenError> {
+    memory.segment().map(Segment::object).ok_or(OpenError::Corrupt { field: "file type" })
 }
 
 /// Takes the name away for good. The caller holds the gate.
@@ -408,9 +410,8 @@ pub(crate) fn retire(memory: &Memory) -> Result<(), OpenError> {
 /// After a participant has left: removes the ring if it was the last one and nothing is left to receive.
 pub(crate) fn retire_if_over(memory: &Memory) {
     let Some(segment) = memory.segment().filter(|segment| segment.has_name()) else { return };
-    let file = segment.file();
     // Whoever keeps the gate this long is stopped, and the ring stays for a later opener or `rm`.
-    if let Ok(Some(_gate)) = enter(&file, Deadline::after(GATE_PATIENCE)) {
+    if let Ok(Some(_gate)) = enter_patiently(segment.object()) {
         crash::point("attach.leaving");
         if memory.is_over(true) {
             // It fails if the folder forbids it; then the ring stays, too.
@@ -425,18 +426,26 @@ pub(crate) fn retire_if_over(memory: &Memory) {
 /// # Errors
 /// [`OpenError::InUse`], [`OpenError::Busy`], and those of opening.
 pub fn remove(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
-    let result = remove_ring(directory, name, force);
-    match result {
-        Err(OpenError::Corrupt { .. } | OpenError::Version { .. }) if force => directory.unlink_damaged(name),
+    remove_at(&Place::named(directory, name), force)
+}
+
+/// As [`remove`], wherever the ring is. What a killed process has left there half made goes, too.
+///
+/// # Errors
+/// As for [`remove`].
+pub fn remove_at(place: &Place, force: bool) -> Result<(), OpenError> {
+    match remove_ring(place, force) {
+        Err(OpenError::Corrupt { .. } | OpenError::Version { .. }) if force => Segment::remove_damaged(place),
+        Err(OpenError::NotFound { .. }) if Segment::take_half_made(place, true)? => Ok(()),
         result => result,
     }
 }
 
-fn remove_ring(directory: &Directory, name: &Name, force: bool) -> Result<(), OpenError> {
-    let segment = Segment::open(directory, name, HugePages::Never)?;
-    let (file, path) = (segment.file(), segment.path());
+fn remove_ring(place: &Place, force: bool) -> Result<(), OpenError> {
+    let segment = Segment::open(place, HugePages::Never)?;
+    let path = segment.path();
     let (memory, _) = validated(segment)?;
-    let gate = enter(&file, Deadline::after(GATE_PATIENCE))?;
+    let gate = enter_patiently(object_of(&memory)?)?;
     if gate.is_none() && !force {
         return Err(OpenError::Busy { path });
     }

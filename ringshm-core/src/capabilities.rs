@@ -53,8 +53,8 @@ pub struct Capabilities {
     pub mechanism: &'static str,
     /// The longest message.
     pub longest: Longest,
-    /// Whether an empty message can be sent.
-    pub carries_empty: bool,
+    /// The shortest message, in bytes: 0 where empty ones are carried, as long as the longest where all have one length.
+    pub shortest: usize,
     /// Bytes that no message may contain: newline, where each message is a line.
     pub forbidden: Option<u8>,
     /// Whether what was sent in one call is received in one call. Only `false` for bytes without framing.

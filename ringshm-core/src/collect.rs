@@ -4,7 +4,7 @@
 //! still want what is in it. Only the former is garbage, and what it is, the kernel's locks say: a live participant, be it
 //! stopped, keeps its ring; a message that nobody has received does, too.
 
-use crate::attach::{enter_patiently, retire, validated};
+use crate::attach::{enter_patiently, object_of, retire, validated};
 use crate::error::OpenError;
 use crate::inspect;
 use crate::lanes::{Peer, Role};
@@ -12,7 +12,7 @@ use crate::member::HugePages;
 use crate::memory::Memory;
 use crate::os::leftover::{self, Leftover};
 use crate::os::segment::Segment;
-use crate::os::{Directory, Name};
+use crate::os::{Directory, Name, Place};
 use ringshm_sync::atomic::Ordering::Relaxed;
 use std::path::PathBuf;
 
@@ -84,10 +84,23 @@ impl Sweep {
 /// # Errors
 /// `Busy` if a process was stopped while it joined or left; and those of opening, for an object that is no ring of this version.
 pub fn collect(directory: &Directory, name: &Name, sweep: Sweep) -> Result<Verdict, OpenError> {
-    let segment = Segment::open(directory, name, HugePages::Never)?;
-    let (file, path) = (segment.file(), segment.path());
+    collect_at(&Place::named(directory, name), sweep)
+}
+
+/// As [`collect`], wherever the ring is.
+///
+/// # Errors
+/// As for [`collect`].
+pub fn collect_at(place: &Place, sweep: Sweep) -> Result<Verdict, OpenError> {
+    let segment = match Segment::open(place, HugePages::Never) {
+        Err(OpenError::NotFound { .. }) if Segment::take_half_made(place, sweep.takes(Verdict::NeverFinished))? => {
+            return Ok(Verdict::NeverFinished);
+        }
+        result => result?,
+    };
+    let path = segment.path();
     let (memory, _) = validated(segment)?;
-    let _gate = enter_patiently(&file)?.ok_or(OpenError::Busy { path })?;
+    let _gate = enter_patiently(object_of(&memory)?)?.ok_or(OpenError::Busy { path })?;
     let verdict = judge(&memory);
     if sweep.takes(verdict) {
         retire(&memory)?;

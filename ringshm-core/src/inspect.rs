@@ -10,7 +10,7 @@ use crate::layout::{Geometry, Kind, TypeIdentity};
 use crate::member::HugePages;
 use crate::memory::Memory;
 use crate::os::segment::Segment;
-use crate::os::{Directory, Name};
+use crate::os::{Directory, Name, Place};
 use ringshm_sync::atomic::AtomicU64;
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::watch::Standing as _;
@@ -169,7 +169,15 @@ impl Snapshot {
 /// # Errors
 /// `NotFound`, `Permission`, `Version`, `Corrupt`, `Os`.
 pub fn inspect(directory: &Directory, name: &Name) -> Result<Snapshot, OpenError> {
-    let segment = Segment::open(directory, name, HugePages::Never)?;
+    inspect_at(&Place::named(directory, name))
+}
+
+/// Looks at the ring at `place`.
+///
+/// # Errors
+/// As for [`inspect`].
+pub fn inspect_at(place: &Place) -> Result<Snapshot, OpenError> {
+    let segment = Segment::open(place, HugePages::Never)?;
     let header = segment.header()?;
     let (memory, identity) = validated(segment)?;
     let (producer, consumer, participants) = everybody(&memory);

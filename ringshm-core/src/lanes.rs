@@ -20,11 +20,13 @@
 //! Nothing here is decided by a time-out. A participant holds a lock that the kernel drops when the process is gone, after its
 //! last store; a stopped process keeps it.
 
-use crate::error::OpenError;
+use crate::error::{Fault, OpenError};
 #[cfg(not(loom))]
 use crate::layout::Kind;
 use crate::layout::Presence;
 use crate::memory::Memory;
+#[cfg(not(loom))]
+use crate::os::liveness::Lock;
 use core::ops::Range;
 use ringshm_sync::atomic::AtomicU32;
 use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -133,9 +135,9 @@ pub enum Locks {
     /// For threads of one process: a word per lane, 1 while held. A thread cannot be killed alone, so its handle's drop
     /// always runs; in the model, the harness plays the kernel.
     WithinProcess(Box<[AtomicU32]>),
-    /// The kernel's open-file-description locks.
+    /// The kernel's, of the object that the ring lies in.
     #[cfg(not(loom))]
-    OfFile(crate::os::liveness::FileLocks),
+    OfObject(crate::os::object::Object),
 }
 
 impl Locks {
@@ -144,8 +146,8 @@ impl Locks {
     }
 
     #[cfg(not(loom))]
-    pub(crate) fn of_file(segment: &crate::os::segment::Segment, geometry: &crate::layout::Geometry) -> Self {
-        Self::OfFile(crate::os::liveness::FileLocks::new(segment, geometry.lanes_at))
+    pub(crate) fn of_object(segment: &crate::os::segment::Segment) -> Self {
+        Self::OfObject(segment.object().clone())
     }
 
     /// Takes the lock of a lane for the caller. `false` if somebody alive has it.
@@ -155,7 +157,7 @@ impl Locks {
             // Relaxed: on failure nothing is read.
             Self::WithinProcess(words) => Ok(words[lane].compare_exchange(0, 1, Acquire, Relaxed).is_ok()),
             #[cfg(not(loom))]
-            Self::OfFile(locks) => locks.try_lock(lane),
+            Self::OfObject(object) => object.try_lock(Lock::Lane(lane)),
         }
     }
 
@@ -165,7 +167,7 @@ impl Locks {
             // TAKEOVER, DEATH: all stores of the holder before the lock is seen free.
             Self::WithinProcess(words) => words[lane].store(0, Release),
             #[cfg(not(loom))]
-            Self::OfFile(locks) => locks.unlock(lane),
+            Self::OfObject(object) => object.unlock(Lock::Lane(lane)),
         }
     }
 
@@ -175,7 +177,16 @@ impl Locks {
             // DEATH: all stores of the holder are visible to whoever finds its lock free.
             Self::WithinProcess(words) => words[lane].load(Acquire) != 0,
             #[cfg(not(loom))]
-            Self::OfFile(locks) => locks.is_held(lane),
+            Self::OfObject(object) => object.is_held(Lock::Lane(lane)),
+        }
+    }
+
+    /// Whether it can still be known who is alive: not once somebody has removed the locks of a System V segment.
+    fn are_there(&self) -> bool {
+        match self {
+            Self::WithinProcess(_) => true,
+            #[cfg(not(loom))]
+            Self::OfObject(object) => object.has_locks(),
         }
     }
 }
@@ -272,6 +283,11 @@ impl Memory {
     #[cfg(loom)]
     pub fn drop_lock_of_killed(&self, lane: usize) {
         self.locks.unlock(lane);
+    }
+
+    /// Fails once a look at somebody's lock has found that there are none any more: then nobody's death can be known.
+    pub(crate) fn check_locks(&self) -> Result<(), Fault> {
+        if self.locks.are_there() { Ok(()) } else { Err(Fault::Removed) }
     }
 
     /// Whether somebody alive has that lane. Not to be asked of one's own.

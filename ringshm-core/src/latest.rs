@@ -232,7 +232,7 @@ impl<T: Payload> Reader<T> {
     ///
     /// # Errors
     /// [`RecvTimeoutError::Timeout`], and [`RecvTimeoutError::Disconnected`] once the writer has closed the register, or died, and
-    /// its last value was read.
+    /// its last value was read; [`RecvTimeoutError::Fault`] if somebody has removed the register's System V object.
     pub fn wait_for_change(&mut self, timeout: Duration) -> Result<(), RecvTimeoutError> {
         self.wait_until(Deadline::after(timeout))
     }
@@ -261,6 +261,9 @@ impl<T: Payload> Reader<T> {
             if (is_over || waiter.is_unhurried()) && self.writer_is_gone() {
                 // What it wrote last, before it went: CLOSE or DEATH made it visible.
                 break if self.changed() { Ok(()) } else { Err(RecvTimeoutError::Disconnected) };
+            }
+            if let Err(fault) = self.stay.memory().check_locks() {
+                break Err(RecvTimeoutError::Fault(fault));
             }
             if is_over {
                 break Err(RecvTimeoutError::Timeout);

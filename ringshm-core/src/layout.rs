@@ -93,8 +93,10 @@ pub struct Header {
     /// Bit 0: the capacity is the default one, nobody asked for it. Bit 1: a message whose consumer died is dropped.
     /// Bit 2: participants sleep on the semaphores in their lanes. Bit 3: the frames' pixels are in an object of their own.
     pub options: u32,
+    /// Of a System V segment: the kernel's number for the set of semaphores that has its locks. 0 elsewhere.
+    pub lock_set: u32,
     /// Zero.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
     /// The payload type's name, UTF-8, filled up with zeros.
     pub type_name: [u8; MAX_TYPE_NAME],
     /// Zero.
@@ -133,7 +135,8 @@ impl Header {
                 | u32::from(geometry.is_at_most_once) << 1
                 | u32::from(geometry.wakeup == Wakeup::Semaphore) << 2
                 | u32::from(geometry.has_own_pool) << 3,
-            reserved: [0; 8],
+            lock_set: 0,
+            reserved: [0; 4],
             type_name,
             reserved2: [0; 256],
             sum: 0,
@@ -371,7 +374,8 @@ const _: () = {
     assert!(offset_of!(Header, type_name_len) == 100);
     assert!(offset_of!(Header, creator) == 104);
     assert!(offset_of!(Header, options) == 108);
-    assert!(offset_of!(Header, reserved) == 112);
+    assert!(offset_of!(Header, lock_set) == 112);
+    assert!(offset_of!(Header, reserved) == 116);
     assert!(offset_of!(Header, type_name) == 120);
     assert!(offset_of!(Header, reserved2) == 248);
     assert!(offset_of!(Header, sum) == 504);

@@ -94,7 +94,7 @@ impl Memory {
         let data = unsafe { base.add(geometry.data_at as usize) };
         // SAFETY: the bytes are mapped until the segment, which this value owns, is dropped.
         let data = unsafe { Bytes::new(data.as_ptr(), geometry.data_len()) };
-        let locks = Locks::of_file(&segment, &geometry);
+        let locks = Locks::of_object(&segment);
         Self { geometry, control, lobby, lanes, data, pool: None, locks, backing: Backing::Segment(segment) }
     }
 

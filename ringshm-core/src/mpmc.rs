@@ -234,7 +234,9 @@ impl Sender {
             (Found::Later, _) => Ok(()),
             (Found::Earlier, _) | (Found::Free, 1..) => Err(Fault::Corrupt { field: "slot word" }.into()),
             (Found::Message { .. }, 0) if ring.peers_are_gone() => Err(Blocked::Disconnected),
-            (Found::Message { .. }, 0) => Err(Blocked::NotReady),
+            (Found::Message { .. }, 0) => {
+                Err(ring.member.memory().check_locks().map_or_else(Blocked::Fault, |()| Blocked::NotReady))
+            }
             (Found::Message { .. }, 1..) => ring.await_consumer(oldest, again),
             (Found::Free, 0) => ring.await_producer(oldest, again),
             (Found::Tombstone, _) => {
@@ -408,6 +410,7 @@ impl Receiver {
             return Ok(Some(orphan));
         }
         if !ring.peers_are_gone_now() {
+            ring.member.memory().check_locks()?;
             return Err(Blocked::NotReady);
         }
         // CLOSE, DEATH: what they claimed last is visible now. Relaxed: those edges order it.

@@ -1,7 +1,7 @@
 //! Opening a role of a named ring, or of one in a memfd, as a handle.
 
 use crate::attach::{
-    Existence, Wanted, create_memfd, create_sealed, join_memfd, join_named, join_sealed, visit_memfd, visit_named,
+    Existence, Wanted, create_memfd, create_sealed, join_at, join_memfd, join_sealed, visit_at, visit_memfd,
 };
 use crate::broadcast::Readable;
 use crate::error::OpenError;
@@ -11,7 +11,7 @@ use crate::layout::MAX_LANES;
 use crate::member::Behaviour;
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes, consumer_in, producer_in};
-use crate::os::{Directory, IntoMemfd, Name, memory_free};
+use crate::os::{Directory, IntoMemfd, Name, Place, memory_free};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -74,7 +74,15 @@ impl Options {
     /// # Errors
     /// [`OpenError`].
     pub fn producer<M: Message + ?Sized>(&self, name: &Name) -> Result<M::Producer, OpenError> {
-        M::producer(self.join::<M>(name, Role::Producer)?)
+        self.producer_at::<M>(&Place::named(&self.directory, name))
+    }
+
+    /// Takes the sending role of the ring at `place`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn producer_at<M: Message + ?Sized>(&self, place: &Place) -> Result<M::Producer, OpenError> {
+        M::producer(self.join::<M>(place, Role::Producer)?)
     }
 
     /// Takes the receiving role of the ring `name`.
@@ -82,11 +90,19 @@ impl Options {
     /// # Errors
     /// [`OpenError`].
     pub fn consumer<M: Message + ?Sized>(&self, name: &Name) -> Result<M::Consumer, OpenError> {
-        M::consumer(self.join::<M>(name, Role::Consumer)?)
+        self.consumer_at::<M>(&Place::named(&self.directory, name))
     }
 
-    fn join<M: Message + ?Sized>(&self, name: &Name, role: Role) -> Result<Joined, OpenError> {
-        join_named(&self.directory, name, &self.wanted::<M>()?, role, self.behaviour).map(Joined)
+    /// Takes the receiving role of the ring at `place`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn consumer_at<M: Message + ?Sized>(&self, place: &Place) -> Result<M::Consumer, OpenError> {
+        M::consumer(self.join::<M>(place, Role::Consumer)?)
+    }
+
+    fn join<M: Message + ?Sized>(&self, place: &Place, role: Role) -> Result<Joined, OpenError> {
+        join_at(place, &self.wanted::<M>()?, role, self.behaviour).map(Joined)
     }
 
     /// Reads the ring `name` without a lane, and without being able to write into it.
@@ -94,7 +110,15 @@ impl Options {
     /// # Errors
     /// [`OpenError`].
     pub fn reader<M: Readable + ?Sized>(&self, name: &Name) -> Result<M::Reader, OpenError> {
-        M::reader(visit_named(&self.directory, name, &self.wanted::<M>()?, self.behaviour)?)
+        self.reader_at::<M>(&Place::named(&self.directory, name))
+    }
+
+    /// Reads the ring at `place` without a lane, and without being able to write into it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn reader_at<M: Readable + ?Sized>(&self, place: &Place) -> Result<M::Reader, OpenError> {
+        M::reader(visit_at(place, &self.wanted::<M>()?, self.behaviour)?)
     }
 
     /// Reads the ring in a memfd without a lane, and without being able to write into it. For the descriptor, see

@@ -219,6 +219,7 @@ impl Side for Producer {
         if thorough && self.end.peer_is_gone() {
             return Err(Blocked::Disconnected);
         }
+        self.end.memory().check_locks()?;
         Err(Blocked::NotReady)
     }
 }
@@ -379,6 +380,7 @@ impl Side for Consumer {
             self.refresh()?;
             return if self.available() >= units { Ok(()) } else { Err(Blocked::Disconnected) };
         }
+        self.end.memory().check_locks()?;
         Err(Blocked::NotReady)
     }
 }

@@ -154,12 +154,7 @@ pub trait Receiver: Channel {
                 if count < most { self.try_recv(&mut message).map_err(TryRecvError::into_lasting) } else { Err(None) };
         }
         batch.put_scratch(message);
-        match received {
-            Err(Some(error)) if count == 0 => return Err(error),
-            Err(error) => batch.postpone(error),
-            Ok(_) => {}
-        }
-        Ok(count)
+        batch.after(count, received.err().flatten())
     }
 
     /// The number of the next message in its sender's stream, counted from 0 by the sender: what it sent before this receiver came, and what

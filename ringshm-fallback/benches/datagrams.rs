@@ -1,6 +1,6 @@
 //! Datagrams over Unix sockets and UDP beside the bare calls: `cargo bench -p ringshm-fallback --bench datagrams`.
 //!
-//! Beside `recv` and `send` on a pair of sockets; a receiver that checks credentials, as it does unless told `uid=any`, beside `recvmsg` that asks for
+//! Beside `recvfrom` and `send`, of a receiver with a name and a sender with an address; a receiver that checks credentials, as it does unless told `uid=any`, beside `recvmsg` that asks for
 //! them, too.
 //!
 //! - calls: one thread sends as many as the receiver's queue holds, and then receives them: what each message costs, and no waiting.
@@ -14,7 +14,7 @@ use ringshm_fallback::udp::Udp;
 use ringshm_fallback::unix::Trusted;
 use ringshm_fallback::unix::dgram::Dgram;
 use rustix::net::sockopt::set_socket_passcred;
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags, recvfrom, recvmsg, send};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags, SocketAddrUnix, bind, recvfrom, recvmsg, send};
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::net::UdpSocket;
@@ -38,14 +38,23 @@ fn main() {
     };
     let anyone = |name: &str| unix(Trusted::Anyone, name);
     let checked = |name: &str| unix(Trusted::SameUser, name);
-    let pair = || UnixDatagram::pair().expect("sockets");
+    // What a pair of sockets does not have and a receiver with a name does: a queue with a limit, and senders that can be told apart.
+    let named = || {
+        let [sender, receiver] = [(); 2].map(|()| {
+            let socket = UnixDatagram::unbound().expect("a socket");
+            bind(&socket, &SocketAddrUnix::new_unnamed()).expect("the kernel has names");
+            socket
+        });
+        sender.connect_addr(&receiver.local_addr().expect("it has one")).expect("it is there");
+        (sender, receiver)
+    };
     let with_credentials = || {
-        let (sender, receiver) = pair();
+        let (sender, receiver) = named();
         set_socket_passcred(&receiver, true).expect("it is a Unix socket");
         (sender, receiver)
     };
-    measure("unix, uid=any", &anyone, &pair, bare_receive, true);
-    measure("unix", &checked, &pair, bare_receive, true);
+    measure("unix, uid=any", &anyone, &named, bare_receive, true);
+    measure("unix", &checked, &named, bare_receive, true);
     measure("unix, beside recvmsg with credentials", &checked, &with_credentials, receive_with_credentials, true);
 
     let udp = |_: &str| {

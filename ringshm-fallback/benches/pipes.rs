@@ -11,7 +11,7 @@ use ringshm_fallback::pipe::Pipe;
 use rustix::pipe::pipe;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use support::{beside, compare};
+use support::{beside, calls, calls_of, compare, pin};
 
 const SIZES: &[usize] = &[64, 4096];
 /// Messages that go together in a batch.
@@ -73,12 +73,25 @@ fn bare_stream(size: usize) -> f64 {
     )
 }
 
+fn bare_calls(size: usize) -> f64 {
+    let (mut reading, mut writing) = bare();
+    let frame = vec![7; bytes_for(size)];
+    let mut into = frame.clone();
+    calls(
+        TURNS,
+        || writing.write_all(&frame).expect("there is room"),
+        || reading.read_exact(&mut into).expect("it is there"),
+    )
+}
+
 fn bare() -> (File, File) {
     let (reading, writing) = pipe().expect("there are descriptors");
     (reading.into(), writing.into())
 }
 
 const TRIPS: usize = 20_000;
+/// Turns of one thread that sends and receives.
+const TURNS: usize = 10_000;
 
 fn trips<S: Sender, R: Receiver>(there: (S, R), back: (S, R), size: usize) -> f64 {
     let ((mut ask, mut hear), (mut reply, mut listen)) = (there, back);
@@ -136,6 +149,9 @@ fn main() {
             compare(name, SIZES, wrapped, bare);
         }
     };
+    pin(0);
+    measure("pipe, calls", &mut |size| calls_of(TURNS, pair(), size), &mut bare_calls);
+    measure("fifo, calls", &mut |size| calls_of(TURNS, named(0), size), &mut bare_calls);
     measure("pipe, one by one", &mut |size| stream(pair(), size), &mut bare_stream);
     measure("fifo, one by one", &mut |size| stream(named(0), size), &mut bare_stream);
     measure("pipe, batches", &mut |size| batches(pair(), size), &mut bare_stream);

@@ -17,7 +17,7 @@ use ringshm_fallback::signal::Signals;
 use ringshm_fallback::sysv_mq::SysvMq;
 use std::num::NonZeroUsize;
 use std::time::Instant;
-use support::{compare, pin};
+use support::{calls, calls_of, compare, pin};
 
 const SIZES: &[usize] = &[64, 4096];
 const SIGNAL: &str = "RTMIN+1";
@@ -39,6 +39,26 @@ fn rate(count: usize, mut send: impl FnMut() + Send, mut receive: impl FnMut()) 
     })
 }
 
+/// Turns of one thread that sends and receives.
+const TURNS: usize = 3_000;
+
+/// Who sends and receives.
+#[derive(Clone, Copy)]
+enum By {
+    /// A thread each, on a core each.
+    Two,
+    /// One, which never waits.
+    One,
+}
+
+/// Messages per second of bare calls.
+fn drive(by: By, size: usize, send: impl FnMut() + Send, receive: impl FnMut()) -> f64 {
+    match by {
+        By::Two => rate(count_for(size), send, receive),
+        By::One => calls(TURNS, send, receive),
+    }
+}
+
 fn stream((mut sender, mut receiver): (impl Sender, impl Receiver), size: usize) -> f64 {
     let (message, mut into) = (vec![7; size], Vec::new());
     rate(
@@ -48,7 +68,7 @@ fn stream((mut sender, mut receiver): (impl Sender, impl Receiver), size: usize)
     )
 }
 
-fn bare_posix(size: usize) -> f64 {
+fn bare_posix(by: By, size: usize) -> f64 {
     let name = std::ffi::CString::new(format!("/ringshm-bench-bare-{}", std::process::id())).expect("no zero");
     // SAFETY: numbers.
     let mut shape: libc::mq_attr = unsafe { core::mem::zeroed() };
@@ -59,8 +79,9 @@ fn bare_posix(size: usize) -> f64 {
     // SAFETY: a name.
     unsafe { libc::mq_unlink(name.as_ptr()) };
     let (packet, mut into) = (vec![7_u8; HEADER + size], vec![0_u8; 8192]);
-    let rate = rate(
-        count_for(size),
+    let rate = drive(
+        by,
+        size,
         // SAFETY: a packet and its length.
         move || assert_eq!(unsafe { libc::mq_send(queue, packet.as_ptr().cast(), packet.len(), 0) }, 0),
         move || {
@@ -74,13 +95,14 @@ fn bare_posix(size: usize) -> f64 {
     rate
 }
 
-fn bare_sysv(size: usize) -> f64 {
+fn bare_sysv(by: By, size: usize) -> f64 {
     // SAFETY: numbers.
     let queue = unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) };
     assert!(queue >= 0, "msgget");
     let (packet, mut into) = (vec![1_i64; 1 + (HEADER + size) / 8], vec![0_i64; 1 + 8192 / 8]);
-    let rate = rate(
-        count_for(size),
+    let rate = drive(
+        by,
+        size,
         // SAFETY: a type and as many bytes as are said.
         move || assert_eq!(unsafe { libc::msgsnd(queue, packet.as_ptr().cast(), HEADER + size, 0) }, 0),
         move || {
@@ -94,7 +116,7 @@ fn bare_sysv(size: usize) -> f64 {
     rate
 }
 
-fn bare_signals(size: usize) -> f64 {
+fn bare_signals(by: By, size: usize) -> f64 {
     let signal = libc::SIGRTMIN() + 1;
     // SAFETY: a set to be emptied.
     let mut set: libc::sigset_t = unsafe { core::mem::zeroed() };
@@ -103,8 +125,9 @@ fn bare_signals(size: usize) -> f64 {
     // SAFETY: as above.
     let mailbox = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC) };
     let pid = std::process::id() as libc::pid_t;
-    let rate = rate(
-        count_for(size),
+    let rate = drive(
+        by,
+        size,
         move || {
             let value = libc::sigval { sival_ptr: 7 as *mut libc::c_void };
             // SAFETY: numbers.
@@ -148,8 +171,20 @@ fn main() {
             compare(name, sizes, wrapped, bare);
         }
     };
-    measure("posix_mq", SIZES, &mut |size| stream(posix(), size), &mut bare_posix);
-    measure("sysv_mq", SIZES, &mut |size| stream(sysv(OnDeath::Disconnect), size), &mut bare_sysv);
-    measure("sysv_mq, await", SIZES, &mut |size| stream(sysv(OnDeath::AwaitSuccessor), size), &mut bare_sysv);
-    measure("signal", &[8], &mut |size| stream(signals(), size), &mut bare_signals);
+    let both = |name: &str,
+                sizes,
+                bare: fn(By, usize) -> f64,
+                two: &mut dyn FnMut(usize) -> f64,
+                one: &mut dyn FnMut(usize) -> f64| {
+        measure(name, sizes, two, &mut |size| bare(By::Two, size));
+        measure(&format!("{name}, calls"), sizes, one, &mut |size| bare(By::One, size));
+    };
+    both("posix_mq", SIZES, bare_posix, &mut |size| stream(posix(), size), &mut |size| calls_of(TURNS, posix(), size));
+    for (name, on_death) in [("sysv_mq", OnDeath::Disconnect), ("sysv_mq, await", OnDeath::AwaitSuccessor)] {
+        let [two, one] = [|pair, size| stream(pair, size), |pair, size| calls_of(TURNS, pair, size)];
+        both(name, SIZES, bare_sysv, &mut |size| two(sysv(on_death), size), &mut |size| one(sysv(on_death), size));
+    }
+    both("signal", &[8], bare_signals, &mut |size| stream(signals(), size), &mut |size| {
+        calls_of(TURNS, signals(), size)
+    });
 }

@@ -13,12 +13,14 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
-use support::{compare, pin};
+use support::{calls, calls_of, compare, pin};
 
 const SIZES: &[usize] = &[64, 4096];
 /// Messages that go together in a batch.
 const TOGETHER: usize = 64;
 const TRIPS: usize = 10_000;
+/// Turns of one thread that sends and receives.
+const TURNS: usize = 5_000;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -161,6 +163,13 @@ fn bare_stream(kind: Kind, size: usize) -> f64 {
     )
 }
 
+fn bare_calls(kind: Kind, size: usize) -> f64 {
+    let (writing, reading) = kind.bare();
+    let frame = vec![7; HEADER + size];
+    let mut into = frame.clone();
+    calls(TURNS, || send_bare(&writing, &frame), || recv_bare(&reading, &mut into))
+}
+
 fn bare_trips(kind: Kind, size: usize) -> f64 {
     let (here, there) = kind.bare();
     let mut question = vec![7; HEADER + size];
@@ -192,6 +201,8 @@ fn main() {
     };
     for (what, kind) in [("unix stream", Kind::Stream), ("unix seqpacket", Kind::Packets), ("tcp", Kind::Tcp)] {
         let mut bare = |size| bare_stream(kind, size);
+        let mut one_thread = |size| calls_of(TURNS, kind.pair(Side::Receiver), size);
+        measure(format!("{what}, calls"), &mut one_thread, &mut |size| bare_calls(kind, size));
         measure(format!("{what}, one by one"), &mut |size| stream(kind.pair(Side::Receiver), size), &mut bare);
         measure(format!("{what}, batches"), &mut |size| batches(kind.pair(Side::Receiver), size), &mut bare);
         measure(format!("{what}, sender listens"), &mut |size| stream(kind.pair(Side::Sender), size), &mut bare);

@@ -73,7 +73,7 @@ impl Looks {
 
 /// How often the processor is offered to others before a sleep on a descriptor, as learned from the last waits of a handle: a sleep takes two system
 /// calls and a timer more than a call that blocks, and while the peer streams it is not worth it. Of POSIX queues a stream without offers takes 1.15
-/// to 1.18 of the time that it takes with calls that block, and with 64 of them less than that.
+/// to 1.18 of the time that it takes with calls that block, and with 64 of them 1.03 (64 bytes) to 1.13 (4 KiB).
 #[derive(Debug)]
 pub(crate) struct Offers {
     most: u32,

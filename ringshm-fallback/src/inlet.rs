@@ -17,7 +17,6 @@ const GARBAGE: Rejection = Rejection::new(
 const HALF: Rejection = Rejection::new("half a message, whose sender died or left");
 const TOO_LONG: Rejection =
     Rejection::new("a message longer than this side takes: open both sides with the same max_message");
-const MANY: Rejection = Rejection::new("a packet that is not exactly one frame");
 
 /// Bytes that are asked for at once, unless a message has more.
 const AHEAD: usize = 16 << 10;
@@ -196,9 +195,6 @@ impl Inlet {
         match cut {
             Cut::Record { payload, span, number } => {
                 let len = payload.len();
-                if self.packets && span < self.stream.len() {
-                    return self.reject(MANY, Discard::Bytes(self.stream.len()));
-                }
                 if len > self.longest {
                     self.next = number.map(|number| number + 1);
                     return self.reject(TOO_LONG, Discard::Bytes(span));

@@ -1,7 +1,7 @@
 //! Messages as packets: what datagrams over Unix sockets and over UDP have in common.
 //!
 //! A receiver takes what has come, up to some dozens of packets, by one system call, and hands it out one by one: what waits in this process
-//! would be lost with it in the kernel's queue, too, which is the socket's.
+//! would be lost with it in the kernel's queue, too, which is the socket's. A packet holds one frame; over Unix sockets, several that were sent together.
 
 pub(crate) mod calls;
 mod sources;
@@ -9,6 +9,7 @@ mod sources;
 pub(crate) use sources::Way;
 
 use crate::framing::{Frame, Framing, HEADER};
+use crate::outlet::TOGETHER;
 use crate::unix::{Peer, STRANGER};
 use crate::wait::{Wake, refused, until_ready};
 use calls::{Beside, Intake, Packet, send_many};
@@ -45,15 +46,20 @@ pub(crate) struct Outgoing {
     is_framed: bool,
     /// Bytes of the longest message.
     longest: usize,
-    /// Packets that were sent: the number of the next.
+    /// Bytes that a packet of several frames has at most. It is what makes batches cheap: one call for several packets (`sendmmsg`) saves little, because
+    /// to describe a packet to the kernel costs about as much as to enter it.
+    together: usize,
+    /// Messages that were sent: the number of the next.
     sent: u64,
     /// Headers, and a message behind each.
     packet: Vec<u8>,
 }
 
 impl Outgoing {
-    pub(crate) fn new(is_framed: bool, longest: usize) -> Self {
-        Self { is_framed, longest, sent: 0, packet: Vec::new() }
+    /// `room`: bytes of a packet of several frames, none if each goes alone.
+    pub(crate) fn new(is_framed: bool, longest: usize, room: usize) -> Self {
+        let together = if is_framed { room.min(TOGETHER) } else { 0 };
+        Self { is_framed, longest, together, sent: 0, packet: Vec::new() }
     }
 
     pub(crate) fn is_framed(&self) -> bool {
@@ -97,10 +103,35 @@ impl Outgoing {
         messages: &[&[u8]],
         waits: bool,
     ) -> rustix::io::Result<usize> {
-        let number = self.is_framed.then_some(self.sent);
-        let sent = send_many(socket, messages, number, &mut self.packet, waits)?;
+        let together = self.stage_together(messages);
+        let sent = if together > 1 {
+            send(
+                socket,
+                &self.packet,
+                SendFlags::NOSIGNAL | if waits { SendFlags::empty() } else { SendFlags::DONTWAIT },
+            )?;
+            together
+        } else {
+            let number = self.is_framed.then_some(self.sent);
+            send_many(socket, messages, number, &mut self.packet, waits)?
+        };
         self.sent += sent as u64;
         Ok(sent)
+    }
+
+    /// Puts the first messages into one packet, as many as go together, and says how many.
+    fn stage_together(&mut self, messages: &[&[u8]]) -> usize {
+        self.packet.clear();
+        let mut count = 0;
+        for (number, message) in (self.sent..).zip(messages) {
+            if self.packet.len() + HEADER + message.len() > self.together {
+                break;
+            }
+            self.packet.extend_from_slice(&Frame { len: message.len() as u32, number: Some(number) }.header());
+            self.packet.extend_from_slice(message);
+            count += 1;
+        }
+        count
     }
 }
 
@@ -151,15 +182,19 @@ pub(crate) struct Incoming {
     intake: Intake,
     sources: Sources,
     is_framed: bool,
+    /// Bytes of the longest message.
+    longest: usize,
+    /// Where the next frame of the first packet begins.
+    begin: usize,
     /// The only user who may send, where the kernel says who did.
     user: Option<u32>,
     /// How many packets had found no room, when it was last told.
     overflows: u32,
 }
 
-/// What the next packet is.
+/// What comes next in a packet.
 enum Found {
-    /// A message, from that byte of the packet on.
+    /// A message, from that byte of the packet on, up to where the next one begins.
     Message(usize),
     Rejected(Rejection),
     Lagged(u64),
@@ -176,8 +211,13 @@ impl Incoming {
             None if is_framed => Beside::Nothing,
             None => Beside::Overflows,
         };
-        let intake = Intake::new(longest + if is_framed { HEADER } else { 0 }, beside);
-        Self { intake, sources: Sources::new(way), is_framed, user, overflows: 0 }
+        let room = match way {
+            _ if !is_framed => longest,
+            Way::Straight => (HEADER + longest).max(TOGETHER),
+            Way::Winding => HEADER + longest,
+        };
+        let intake = Intake::new(room, beside);
+        Self { intake, sources: Sources::new(way), is_framed, longest, begin: 0, user, overflows: 0 }
     }
 
     pub(crate) fn is_framed(&self) -> bool {
@@ -278,50 +318,63 @@ impl Incoming {
         }
     }
 
-    /// Hands out the next packet that was taken, if there is one and it is worth it, and returns its message's length.
+    /// Hands out the next message of the packets that were taken, if there is one and it is worth it, and returns its length.
     fn take(&mut self, hand_out: impl FnOnce(&[u8])) -> Option<Result<usize, TryRecvError>> {
-        let packet = self.intake.first()?;
-        let found = match examine(&packet, self.is_framed, self.user, &mut self.sources, &mut self.overflows) {
+        let Self { intake, sources, is_framed, longest, begin, user, overflows } = self;
+        let packet = intake.first()?;
+        let (found, end) = examine(&packet, *begin, *is_framed, *longest, *user, sources, overflows);
+        let found = match found {
             Found::Lagged(count) => return Some(Err(TryRecvError::Lagged(count))),
             Found::Rejected(rejection) => Some(Err(TryRecvError::Rejected(rejection))),
             Found::Late => None,
             Found::Message(begin) => {
-                let message = &packet.bytes[begin..];
+                let message = &packet.bytes[begin..end];
                 hand_out(message);
                 Some(Ok(message.len()))
             }
         };
-        self.intake.advance();
+        if end < packet.bytes.len() {
+            *begin = end;
+        } else {
+            *begin = 0;
+            intake.advance();
+        }
         found
     }
 }
 
+/// Looks at what begins there in a packet, and says where it ends.
 fn examine(
     packet: &Packet<'_>,
+    begin: usize,
     is_framed: bool,
+    longest: usize,
     user: Option<u32>,
     sources: &mut Sources,
     overflows: &mut u32,
-) -> Found {
+) -> (Found, usize) {
+    let whole = packet.bytes.len();
     let peer = user.and_then(|_| packet.credentials()).map(|credentials| Peer::new(&credentials));
     let rejected = |reason| Found::Rejected(peer.map_or(Rejection::new(reason), |peer| peer.rejected(reason)));
     if user.is_some() && user != peer.map(|peer| peer.uid) {
-        return rejected(STRANGER);
+        return (rejected(STRANGER), whole);
     }
     if !is_framed {
         let missed = packet.overflows().map_or(0, |now| now.wrapping_sub(*overflows));
         if missed > 0 {
             *overflows = overflows.wrapping_add(missed);
-            return Found::Lagged(missed.into());
+            return (Found::Lagged(missed.into()), whole);
         }
-        return if packet.is_cut { rejected(TOO_LONG) } else { Found::Message(0) };
+        return (if packet.is_cut { rejected(TOO_LONG) } else { Found::Message(0) }, whole);
     }
-    let header = packet.bytes.split_first_chunk::<HEADER>();
-    let Some((frame, payload)) = header.and_then(|(header, payload)| Some((Frame::parse(header)?, payload))) else {
-        return rejected("it does not begin with a frame's header: foreign programs need framing=bare");
+    let header = packet.bytes[begin..].split_first_chunk::<HEADER>();
+    let Some((frame, rest)) = header.and_then(|(header, rest)| Some((Frame::parse(header)?, rest))) else {
+        return (rejected("it does not begin with a frame's header: foreign programs need framing=bare"), whole);
     };
-    if !packet.is_cut && frame.len as usize != payload.len() {
-        return rejected("it is not as long as its header says");
+    let len = frame.len as usize;
+    let end = if len <= rest.len() { begin + HEADER + len } else { whole };
+    if len > rest.len() && !packet.is_cut {
+        return (rejected("it is not as long as its header says"), whole);
     }
     if let Some(number) = frame.number {
         // A name may be given to another process when its process is gone.
@@ -337,11 +390,12 @@ fn examine(
         };
         match verdict {
             Verdict::Next => {}
-            Verdict::After(missed) => return Found::Lagged(missed),
-            Verdict::Late => return Found::Late,
+            Verdict::After(missed) => return (Found::Lagged(missed), end),
+            Verdict::Late => return (Found::Late, end),
         }
     }
-    if packet.is_cut { rejected(TOO_LONG) } else { Found::Message(HEADER) }
+    let is_too_long = len > rest.len().min(longest);
+    (if is_too_long { rejected(TOO_LONG) } else { Found::Message(begin + HEADER) }, end)
 }
 
 const TOO_LONG: &str = "it is longer than this receiver was opened for (option max_message)";

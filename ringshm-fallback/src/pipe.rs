@@ -380,7 +380,7 @@ pub(crate) fn capabilities(form: &Form, is_bound_by_kernel: bool) -> Capabilitie
     Capabilities {
         mechanism: "",
         longest: Longest { bytes: form.longest, because },
-        carries_empty: matches!(form.framing, Framing::Frames | Framing::Lines | Framing::Len32),
+        shortest: usize::from(matches!(form.framing, Framing::Raw(_) | Framing::Bare)),
         forbidden: (form.framing == Framing::Lines).then_some(b'\n'),
         keeps_boundaries: !matches!(form.framing, Framing::Raw(_)),
         order: Order::Sent,

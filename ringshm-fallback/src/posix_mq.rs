@@ -197,7 +197,7 @@ impl PosixMq {
                 bytes: bytes.saturating_sub(packet::overhead(self.framing)),
                 because: "the queue's mq_msgsize sets it: make the queue with a larger max_message, up to /proc/sys/fs/mqueue/msgsize_max",
             },
-            carries_empty: true,
+            shortest: 0,
             forbidden: None,
             keeps_boundaries: true,
             order: if self.numbered { Order::Sent } else { Order::Priority },

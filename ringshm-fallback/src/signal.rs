@@ -167,7 +167,7 @@ impl Signals {
         Capabilities {
             mechanism: "signal",
             longest: carried.longest(),
-            carries_empty: carried.carries_empty(),
+            shortest: carried.shortest(),
             forbidden: None,
             keeps_boundaries: true,
             order: Order::Sent,

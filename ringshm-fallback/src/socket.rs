@@ -12,8 +12,9 @@
 //! What is received of a connection is cut into messages by an inlet of its own. The sockets themselves block: each call says whether
 //! it waits, so a call that may wait as long as it takes is one system call.
 //!
-//! A sender that connects has one connection, which it does not ask about before it sends: the kernel's answer to the message says all. A sender that
-//! listens asks before each message who has come (one system call more): whoever connected before gets it.
+//! A sender that connects has one connection, which it does not ask about before it sends: the kernel's answer to the message says all; that of TCP
+//! does not, so there it asks every 5 ms. A sender that listens asks before each message who has come (one system call more): whoever connected before
+//! gets it.
 
 mod door;
 mod post;

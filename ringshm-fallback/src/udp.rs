@@ -121,7 +121,8 @@ impl Udp {
     pub fn sender(self) -> Result<UdpSender, OpenError> {
         let is_framed = is_framed(self.framing)?;
         let address = socket::resolve(&self.place)?;
-        let outgoing = Outgoing::new(is_framed, self.longest(address, is_framed)?);
+        // What is lost of a packet is lost of all that is in it.
+        let outgoing = Outgoing::new(is_framed, self.longest(address, is_framed)?, 0);
         let socket = socket::sending(&self, address)?;
         Ok(UdpSender { socket, address, outgoing })
     }
@@ -181,7 +182,7 @@ fn capabilities(bytes: usize, is_framed: bool, address: SocketAddr) -> Capabilit
     Capabilities {
         mechanism: "udp",
         longest: Longest { bytes, because },
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: if is_framed { Order::Sent } else { Order::Loose },

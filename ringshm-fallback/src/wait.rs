@@ -43,16 +43,22 @@ pub(crate) fn until_either_ready(
         Interest::Either => PollFlags::IN | PollFlags::OUT,
     };
     let watched = if process.is_some() { 2 } else { 1 };
+    let both =
+        &mut [PollFd::new(fd, flags), PollFd::from_borrowed_fd(process.map_or(fd.as_fd(), AsFd::as_fd), PollFlags::IN)];
+    until_any_ready(&mut both[..watched], deadline)
+}
+
+/// As [`until_ready`], of several descriptors: which, they say afterwards.
+///
+/// # Errors
+/// As of [`until_ready`].
+pub(crate) fn until_any_ready(fds: &mut [PollFd<'_>], deadline: Deadline) -> Result<Wake, Fault> {
     loop {
         let left = deadline.remaining().map(|left| Timespec {
             tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
-        let both = &mut [
-            PollFd::new(fd, flags),
-            PollFd::from_borrowed_fd(process.map_or(fd.as_fd(), AsFd::as_fd), PollFlags::IN),
-        ];
-        match poll(&mut both[..watched], left.as_ref()) {
+        match poll(fds, left.as_ref()) {
             Ok(0) => return Ok(Wake::TimedOut),
             Ok(_) => return Ok(Wake::Ready),
             Err(Errno::INTR) => {}

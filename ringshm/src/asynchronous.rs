@@ -13,6 +13,8 @@
 //! The announcement is that of every sleeper (ringshm-sync: watch), so a publisher pays for an awaiting task what it pays for a parked thread. What
 //! is new is that the task does not sleep on the word: somebody does it for it (ringshm-sync: summons).
 
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+mod channel;
 mod descriptor;
 mod handles;
 mod place;
@@ -20,6 +22,8 @@ mod reactor;
 mod uring;
 mod watcher;
 
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+pub use channel::AsyncChannel;
 pub use descriptor::{Choice, Mechanism};
 pub use handles::{Receives, ReceivesBytes, Sends};
 pub use watcher::Watcher;

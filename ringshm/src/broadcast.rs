@@ -3,7 +3,7 @@
 use crate::{Builder, Heap};
 use ringshm_core::broadcast::{Broadcast, OnSlowReader, Readable, Start, Startable, reader_in};
 use ringshm_core::error::OpenError;
-use ringshm_core::os::{IntoMemfd, Name};
+use ringshm_core::os::IntoMemfd;
 
 /// Begins to describe a ring with one producer and any number of readers, each message to all of them, that carries `M`: a fixed-size type,
 /// or `[u8]` for byte records of any length. Its handles are in [`broadcast`](mod@crate::broadcast). The name is as for
@@ -45,7 +45,7 @@ impl<M: Readable + ?Sized> Builder<M> {
     /// # Errors
     /// [`OpenError`].
     pub fn reader(self) -> Result<M::Reader, OpenError> {
-        self.options.reader::<M>(&Name::new(&self.name)?)
+        self.options.reader_at::<M>(&self.place()?)
     }
 
     /// As [`reader`](Self::reader), of the ring in a memfd.

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "trust_peers is an unsafe promise by the caller")]
 
+use crate::place::place_of;
 use core::marker::PhantomData;
 use ringshm_core::attach::{self, Existence};
 use ringshm_core::error::OpenError;
@@ -14,18 +15,18 @@ use ringshm_core::memory::Memory;
 use ringshm_core::message::{consumer_in, producer_in};
 use ringshm_core::mpmc::Mpmc;
 use ringshm_core::open::Options;
-use ringshm_core::os::{Directory, IntoMemfd, Name};
+use ringshm_core::os::{Directory, IntoMemfd, Name, Place};
 use ringshm_core::wait::Wait;
 use ringshm_core::{Behaviour, HugePages, Message, OnDeath};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Begins to describe a ring with one producer and one consumer that carries `M`: a fixed-size type, or `[u8]` for byte
 /// records of any length.
 ///
-/// The name has 1 to 200 letters, digits, `.`, `_` and `-`, with or without `shm://` before it. It is checked when a role
-/// is taken.
+/// The name has 1 to 200 letters, digits, `.`, `_` and `-`, with or without `shm://` before it; or it leads elsewhere: `file:///path`, as
+/// [`file`](Builder::file), or `sysv-shm://key`, as [`system_v`](Builder::system_v). It is checked when a role is taken.
 pub fn spsc<M: Message + ?Sized>(name: &str) -> Builder<M> {
     Builder::new(name)
 }
@@ -54,13 +55,38 @@ pub fn mpmc<M: ?Sized>(name: &str) -> Builder<Mpmc<M>> {
 #[must_use = "a builder does nothing until a role is taken"]
 pub struct Builder<M: ?Sized> {
     pub(crate) name: String,
+    elsewhere: Option<Elsewhere>,
     pub(crate) options: Options,
     _carries: PhantomData<fn(&M)>,
 }
 
+/// Where a ring is that has no name.
+#[derive(Clone, Debug)]
+enum Elsewhere {
+    File(PathBuf),
+    SystemV(i32),
+    At(Place),
+}
+
 impl<M: ?Sized> Builder<M> {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), options: Options::default(), _carries: PhantomData }
+        Self { name: name.to_owned(), elsewhere: None, options: Options::default(), _carries: PhantomData }
+    }
+
+    /// Where the ring is.
+    pub(crate) fn place(&self) -> Result<Place, OpenError> {
+        match &self.elsewhere {
+            None => place_of(&self.options.directory, &self.name),
+            Some(Elsewhere::File(path)) => Place::file(path),
+            Some(Elsewhere::SystemV(key)) => Place::system_v(*key),
+            Some(Elsewhere::At(place)) => Ok(place.clone()),
+        }
+    }
+
+    /// At a place that is known already.
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.elsewhere = Some(Elsewhere::At(place));
+        self
     }
 }
 
@@ -218,6 +244,71 @@ impl<M: Message + ?Sized> Builder<M> {
         self
     }
 
+    /// Puts the ring into an ordinary file at exactly this path, and not under a name in shared memory: so it outlives a restart of the machine. The
+    /// builder's name is not used then. The same ring is called `file:///var/lib/app/feed.ring` where a name is asked for.
+    ///
+    /// It is a ring like others: as fast while nobody sleeps, made whole or not at all, all of its disk space allocated when it is made, refused to other users, and
+    /// removed when it is over. If everybody has left in order and something was not received, or the machine was switched off in order
+    /// while participants ran, it is there for the next ones: they take the roles over as those of killed processes, and go on where these stopped.
+    ///
+    /// What it is not:
+    ///
+    /// - **Safe from a loss of power.** The kernel writes the file when it likes, in any order, so a machine that stops without
+    ///   warning leaves a mixture: old messages in the place of new ones, or a ring that is `Corrupt`. [`Resident::sync`](crate::Resident::sync) writes what
+    ///   is there now, for a ring that rests.
+    /// - **For real-time threads.** A page that the kernel has written to its disk takes a page fault with the next store, which may wait for the disk; locked
+    ///   memory does not help. Nor do [`huge_pages`](Self::huge_pages) and [`numa_node`](Self::numa_node) mean anything on a disk. On a tmpfs
+    ///   all of this is as in `/dev/shm`.
+    /// - **For network file systems.** Two machines do not share memory: NFS, SMB and their like, and FUSE, are refused with
+    ///   [`OpenError::InvalidOption`].
+    /// - **Sure of its space where files are copied when written** (btrfs without `chattr +C`, ZFS, snapshots below): there, a full disk is a `SIGBUS`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = std::env::temp_dir();
+    /// let path = folder.join(format!("feed-{}.ring", std::process::id()));
+    /// let mut producer = ringshm::spsc::<u64>("").file(&path).capacity(64).producer()?;
+    /// producer.send(7)?;
+    /// drop(producer);
+    /// // Nobody is there, and one message is: the ring waits for who comes for it, be it after a restart.
+    /// let mut consumer = ringshm::spsc::<u64>("").file(&path).consumer()?;
+    /// assert_eq!(consumer.recv()?, 7);
+    /// drop(consumer);
+    /// assert!(!path.exists(), "it was over");
+    /// # Ok(()) }
+    /// ```
+    pub fn file(mut self, path: impl AsRef<Path>) -> Self {
+        self.elsewhere = Some(Elsewhere::File(path.as_ref().to_owned()));
+        self
+    }
+
+    /// Puts the ring into a System V segment with this key, any number but 0: for machines, or containers, on which programs agree about such keys, and have no
+    /// folder in common. The builder's name is not used then. The same ring is called `sysv-shm://0x51ab` where a name is asked for.
+    ///
+    /// It is a ring like others, and its promises are the same. Beside the segment it takes a set of 130 semaphores with the same key, which
+    /// stand in for the locks that the kernel keeps on files. What is different:
+    ///
+    /// - It survives its processes, and not the machine. `kernel.shm_rmid_forced`, and `RemoveIPC` of systemd when the user logs out, remove it sooner.
+    /// - A forked child does not keep its parent's role alive, and a program that the process becomes by `exec` does, until it ends.
+    /// - **A process that takes part must not change its IPC namespace** (`unshare`, `setns`): the kernel then gives its locks away as if it were dead.
+    /// - Who has the key of another program's segment gets [`OpenError::Corrupt`]; limits of the kernel are [`OpenError::Limit`].
+    /// - Who removes segment and semaphores in use (`ipcrm`, [`remove`] with `force`) leaves the participants without a way to
+    ///   know who is alive: one that waits and asks gets [`Fault::Removed`](crate::Fault::Removed).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = 0x5200_00f1 | (std::process::id() as i32 & 0xffff) << 8;
+    /// let mut producer = ringshm::spsc::<u64>("").system_v(key).capacity(64).producer()?;
+    /// let mut consumer = ringshm::spsc::<u64>("").system_v(key).capacity(64).consumer()?;
+    /// producer.send(7)?;
+    /// assert_eq!(consumer.recv()?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub fn system_v(mut self, key: i32) -> Self {
+        self.elsewhere = Some(Elsewhere::SystemV(key));
+        self
+    }
+
     /// The first position: for tests of the wrap.
     #[doc(hidden)]
     pub fn origin(mut self, origin: u64) -> Self {
@@ -242,7 +333,7 @@ impl<M: Message + ?Sized> Builder<M> {
     /// # Errors
     /// [`OpenError`].
     pub fn producer(self) -> Result<M::Producer, OpenError> {
-        self.options.producer::<M>(&Name::new(&self.name)?)
+        self.options.producer_at::<M>(&self.place()?)
     }
 
     /// Takes the receiving role: of a new ring, one that a producer opened, or one whose consumer is gone.
@@ -250,7 +341,7 @@ impl<M: Message + ?Sized> Builder<M> {
     /// # Errors
     /// [`OpenError`].
     pub fn consumer(self) -> Result<M::Consumer, OpenError> {
-        self.options.consumer::<M>(&Name::new(&self.name)?)
+        self.options.consumer_at::<M>(&self.place()?)
     }
 
     /// Creates the ring without a name, in a sealed memfd: nobody can shrink it, and who holds the descriptor has the ring.
@@ -381,18 +472,18 @@ pub fn names(directory: &Directory) -> Result<Vec<Name>, OpenError> {
     directory.names()
 }
 
-/// Looks at a ring without taking part in it.
+/// Looks at a ring without taking part in it. The name is as for [`spsc`].
 ///
 /// # Errors
 /// `NotFound`, `Permission`, `Version`, `Corrupt`, `InvalidName`, `Os`.
 pub fn inspect(directory: &Directory, name: &str) -> Result<Snapshot, OpenError> {
-    ringshm_core::inspect::inspect(directory, &Name::new(name)?)
+    ringshm_core::inspect::inspect_at(&place_of(directory, name)?)
 }
 
-/// Removes a ring and what is in it. With `force` even while live processes use it, or if it is damaged.
+/// Removes a ring and what is in it. With `force` even while live processes use it, or if it is damaged. The name is as for [`spsc`].
 ///
 /// # Errors
 /// `NotFound`, `InUse`, `Busy`, `InvalidName`; without `force` also `Corrupt` and `Version`.
 pub fn remove(directory: &Directory, name: &str, force: bool) -> Result<(), OpenError> {
-    attach::remove(directory, &Name::new(name)?, force)
+    attach::remove_at(&place_of(directory, name)?, force)
 }

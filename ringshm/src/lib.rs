@@ -61,6 +61,7 @@ mod frame_rings;
 pub mod handover;
 #[path = "open.rs"]
 mod opening;
+mod place;
 #[path = "latest.rs"]
 mod registers;
 mod reminder;
@@ -80,6 +81,7 @@ pub mod mpmc {
     };
 }
 
+pub use place::place_of;
 pub use registers::latest;
 
 /// The handles of rings with one producer and any number of readers, made by [`broadcast`](fn@broadcast).
@@ -104,14 +106,14 @@ pub mod frames {
 }
 
 pub use ringshm_core::attach::Existence;
-pub use ringshm_core::collect::{Sweep, Verdict, collect, collect_leftover, leftovers};
+pub use ringshm_core::collect::{Sweep, Verdict, collect, collect_at, collect_leftover, leftovers};
 pub use ringshm_core::error::{
     Fault, OpenError, RecvError, RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, Stall,
     TryRecvError, TrySendError,
 };
 pub use ringshm_core::inspect::{Claim, HeldFrames, Lag, Participant, Side, Snapshot};
 pub use ringshm_core::layout::{Kind, Wakeup};
-pub use ringshm_core::os::{Directory, Name, Pages, Resident, SmallPages};
+pub use ringshm_core::os::{Directory, Name, Pages, Place, Resident, SmallPages};
 pub use ringshm_core::semaphore;
 pub use ringshm_core::wait::Wait;
 pub use ringshm_core::{

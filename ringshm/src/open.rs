@@ -4,9 +4,10 @@ use crate::auto::{AutoReceiver, AutoSender, Plan};
 use crate::broadcast::{OnSlowReader, Start};
 use crate::builder::Builder;
 use crate::mpmc::Mpmc;
+use crate::place;
 use ringshm_core::error::OpenError;
 use ringshm_core::layout::Wakeup;
-use ringshm_core::os::Directory;
+use ringshm_core::os::{Directory, Place};
 use ringshm_core::wait::Wait;
 use ringshm_core::{Message, OnDeath, Receiver, Sender};
 use ringshm_fallback::address::Address;
@@ -29,6 +30,8 @@ use std::time::Duration;
 /// | `udp://host:port` | UDP, to one host or a group | `framing`, `max_message`, `receive_buffer=BYTES`, `interface`, `ttl`, `loopback` |
 /// | `signal://PID?signal=RTMIN+1`; `signal:?signal=…` to receive | queued signals | `framing=frames`, `raw:4`, `raw:8`; `from=PID`, `uid`, `await` |
 /// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |
+/// | `file:///var/lib/app/feed.ring` | a ring in a file ([`Builder::file`]) | as `shm` |
+/// | `sysv-shm://0x51ab` | a ring in System V shared memory ([`Builder::system_v`]) | as `shm` |
 ///
 /// With `await`, a side whose other side dies, or leaves, waits for the next one instead of ending with `Disconnected`. `framing` is `frames` (default: what
 /// got lost is counted), or what a program that is not ringshm expects: `lines`, `len32` or `raw:BYTES` in streams, `bare` in packets. `max_message` is in bytes,
@@ -51,7 +54,7 @@ pub fn open(name: &str) -> Opening {
 }
 
 /// The schemes of this crate.
-const OWN_SCHEMES: &[&str] = &["shm", "auto"];
+const OWN_SCHEMES: &[&str] = &["shm", "file", "sysv-shm", "auto"];
 
 /// A channel and how to take part in it: made by [`open`].
 #[derive(Clone, Debug)]
@@ -90,17 +93,17 @@ impl Opening {
     pub fn sender(self) -> Result<Box<dyn Sender>, OpenError> {
         let address = self.address()?;
         match address.scheme() {
-            "shm" => {}
+            scheme if place::SCHEMES.contains(&scheme) => {}
             "auto" => return Ok(Box::new(AutoSender::new(Plan::of(address, self.folder())?))),
             _ => return fallback::sender(address),
         }
         let ring = Ring::of(address, self.folder())?;
         Ok(match ring.kind {
-            Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>(&ring.name)).producer()?),
+            Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>("")).producer()?),
             Kind::Mpmc => Box::new(ring.mpmc().producer()?),
             Kind::Broadcast => {
                 let policy = ring.evict_after.map_or(OnSlowReader::Wait, |after| OnSlowReader::Evict { after });
-                let builder = ring.describe(crate::broadcast::<[u8]>(&ring.name));
+                let builder = ring.describe(crate::broadcast::<[u8]>(""));
                 Box::new(builder.on_slow_reader(policy).producer()?)
             }
         })
@@ -113,16 +116,16 @@ impl Opening {
     pub fn receiver(self) -> Result<Box<dyn Receiver>, OpenError> {
         let address = self.address()?;
         match address.scheme() {
-            "shm" => {}
+            scheme if place::SCHEMES.contains(&scheme) => {}
             "auto" => return Ok(Box::new(AutoReceiver::new(Plan::of(address, self.folder())?)?)),
             _ => return fallback::receiver(address),
         }
         let ring = Ring::of(address, self.folder())?;
         Ok(match ring.kind {
-            Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>(&ring.name)).consumer()?),
+            Kind::Spsc => Box::new(ring.describe(crate::spsc::<[u8]>("")).consumer()?),
             Kind::Mpmc => Box::new(ring.mpmc().consumer()?),
             Kind::Broadcast => {
-                let builder = ring.describe(crate::broadcast::<[u8]>(&ring.name)).start(ring.from);
+                let builder = ring.describe(crate::broadcast::<[u8]>("")).start(ring.from);
                 if ring.is_lossy { Box::new(builder.reader()?) } else { Box::new(builder.consumer()?) }
             }
         })
@@ -157,8 +160,7 @@ enum Kind {
 
 /// A ring, as its name describes it.
 struct Ring {
-    name: String,
-    directory: Directory,
+    place: Place,
     kind: Kind,
     capacity: Option<u64>,
     schema: u64,
@@ -193,8 +195,7 @@ impl Ring {
             _ => Err("futex or semaphore"),
         })?;
         let mut ring = Self {
-            name: address.place().to_owned(),
-            directory,
+            place: place::located(&directory, &address)?,
             kind,
             capacity: address.take_number("capacity")?,
             schema: address.take_number("schema")?.unwrap_or(0),
@@ -234,11 +235,11 @@ impl Ring {
         if let Some(capacity) = self.capacity {
             builder = builder.capacity(capacity);
         }
-        builder.directory(self.directory.path())
+        builder.at(self.place.clone())
     }
 
     fn mpmc(&self) -> Builder<Mpmc<[u8]>> {
-        let mut builder = self.describe(crate::mpmc::<[u8]>(&self.name));
+        let mut builder = self.describe(crate::mpmc::<[u8]>(""));
         if let Some(bytes) = self.max_message {
             builder = builder.max_message(bytes);
         }

@@ -18,10 +18,13 @@ const SYSTEM_V: [(&str, &str, &str); 3] = [
     ("/proc/sysvipc/shm", "shared memory", "-M"),
 ];
 
-/// The project's names in /dev/shm, and the queues and System V objects of its tests. A machine without the folder or the list has none.
+/// The project's names in /dev/shm, and the folders (where temporary files are), queues and System V objects of its tests. A machine without the folder
+/// or the list has none.
 pub(crate) fn listed() -> Result<BTreeSet<String>> {
     let mut names = named_ours(Path::new(SHM))?;
     names.extend(named_ours(Path::new(QUEUES))?);
+    let folders = named_ours(&std::env::temp_dir())?.into_iter();
+    names.extend(folders.filter(|name| name.starts_with("ringshm-test-")));
     for (list, kind, option) in SYSTEM_V {
         names.extend(keys_of_ours(&std::fs::read_to_string(list).unwrap_or_default(), kind, option));
     }
@@ -39,7 +42,7 @@ pub(crate) fn compare(before: &BTreeSet<String>) -> Result<()> {
     let left: Vec<String> = listed()?.difference(before).cloned().collect();
     if !left.is_empty() {
         bail!(
-            "the tests left something in {SHM} or with the kernel: {} (remove it, and mend the test that made it)",
+            "the tests left something in {SHM}, among the temporary files or with the kernel: {} (remove it, and mend the test that made it)",
             left.join(", ")
         );
     }

@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Print each step, and the crash points
     #[arg(long)]
     verbose: bool,
+    /// In rings in System V segments, whose liveness is another one
+    #[arg(long)]
+    system_v: bool,
     /// Instead: kill after each single instruction of each operation, in each state of each ring
     #[arg(long)]
     steps: bool,
@@ -42,5 +45,6 @@ pub(crate) fn storm(root: &Path, options: &Options) -> Result<()> {
     {
         cargo.arg(format!("--{name}={value}"));
     }
+    cargo.args(options.system_v.then_some("--system-v"));
     run(cargo.args(options.verbose.then_some("--verbose")))
 }

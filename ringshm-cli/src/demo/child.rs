@@ -1,32 +1,19 @@
 //! What the child processes of the demonstration do: one end of one measurement each.
 //!
-//! Standard input and output are the pipes or the socket that are measured; standard error carries the result to the parent,
-//! as a line of JSON.
+//! Standard error carries the result to the parent, as a line of JSON. Where a pipe is measured, it is standard input and output.
 
 use super::feed::{Check, Digest, Feed};
-use super::rally;
+use super::{own, rally};
 use crate::failure::Failure;
-use crate::framing::{Cut, Framing};
-use crate::input::Input;
 use clap::ValueEnum;
-use ringshm::{Builder, Directory, RecordConsumer, RecordProducer, RecvError, Wait};
+use ringshm::{Batch, Deadline, Directory, Loss, Opening, RecvTimeoutError};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Over {
-    Ring,
-    Pipe,
-    Socket,
-}
 
 /// What one process does in a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,14 +42,15 @@ pub(crate) enum Waiting {
 pub(crate) struct ChildArgs {
     #[arg(long)]
     pub(crate) part: Part,
+    /// The name of the channel for the feed, or for the way there.
     #[arg(long)]
-    pub(crate) over: Over,
-    /// The ring, or what the names of the two rings begin with.
+    pub(crate) there: String,
+    /// The name of the channel for the way back.
+    #[arg(long, default_value = "")]
+    pub(crate) back: String,
+    /// The channels are rings of the usual kind, to be used through handles of their own.
     #[arg(long)]
-    pub(crate) ring: String,
-    /// Of the ring for the feed.
-    #[arg(long)]
-    pub(crate) capacity: u64,
+    pub(crate) own_handles: bool,
     #[arg(long)]
     pub(crate) parent: i32,
     /// The processor to stay on; without one, all processes share a processor.
@@ -86,8 +74,8 @@ pub(crate) enum Word {
     Ready,
     /// What was sent, and when it began, on the monotonic clock.
     Sent { digest: Digest, begun: u64 },
-    /// What was received, and when it was all checked.
-    Received { digest: Digest, misnumbered: u64, ended: u64 },
+    /// What was received, when it was all checked, and whether some of it may get lost on the way.
+    Received { digest: Digest, misnumbered: u64, ended: u64, may_lose: bool },
     /// Round trips, in nanoseconds.
     Trips(Trips),
 }
@@ -101,10 +89,10 @@ pub(crate) struct Trips {
     pub(crate) max: u64,
 }
 
-/// Messages that are published together, and released together.
+/// Messages that are sent together, and received together.
 pub(crate) const BATCH: usize = 64;
-/// Bytes that are written together to a pipe or a socket.
-pub(crate) const WRITE: usize = 64 << 10;
+/// Where the end of a feed is not told: nothing came for so long.
+const SILENCE: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
     let failed = |error| Failure::at("asking to die with the parent (prctl)", error);
@@ -125,20 +113,6 @@ pub(crate) fn run(directory: &Directory, args: &ChildArgs) -> Result<(), Failure
 }
 
 impl ChildArgs {
-    pub(crate) fn strategy(&self) -> Wait {
-        match (self.part, self.waiting, self.cpu) {
-            (_, Waiting::Sleep, _) => Wait::Park,
-            (_, Waiting::Spin, None) => Wait::SpinThenYield(Duration::from_micros(1)),
-            (Part::Feed | Part::Check, Waiting::Spin, Some(_)) => Wait::default(),
-            (Part::Serve | Part::Return, Waiting::Spin, Some(_)) => Wait::Spin,
-        }
-    }
-
-    fn ring_of_records(&self, directory: &Directory) -> Builder<[u8]> {
-        let ring = ringshm::spsc::<[u8]>(&self.ring).directory(directory.path());
-        ring.capacity(self.capacity).wait(self.strategy())
-    }
-
     fn is_over(&self, messages: u64, begun: Instant) -> bool {
         self.messages.is_some_and(|most| messages >= most)
             || self.seconds.is_some_and(|most| begun.elapsed().as_secs_f64() >= most)
@@ -157,76 +131,34 @@ fn now() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// The end of the pipe or socket that is written.
-pub(crate) fn outlet() -> Result<File, Failure> {
-    let file = io::stdout().as_fd().try_clone_to_owned().map_err(|error| Failure::at("opening the pipe", error))?;
-    Ok(File::from(file))
+/// A channel, with rings in their folder.
+pub(crate) fn open(directory: &Directory, name: &str) -> Opening {
+    ringshm::open(name).directory(directory.path())
 }
 
-/// The end of the pipe or socket that is read.
-pub(crate) fn inlet() -> Result<File, Failure> {
-    let file = io::stdin().as_fd().try_clone_to_owned().map_err(|error| Failure::at("opening the pipe", error))?;
-    Ok(File::from(file))
-}
-
-/// Closes the written end of the pipe or socket for good: its reader sees the end.
+/// Closes standard output for good: if that is the pipe, its reader sees the end.
 fn close_outlet() -> Result<(), Failure> {
     let null = File::options().write(true).open("/dev/null");
     let null = null.map_err(|error| Failure::at("opening /dev/null", error))?;
     rustix::stdio::dup2_stdout(null).map_err(|error| Failure::at("closing the pipe", error))
 }
 
-/// Where the feed goes.
-#[allow(clippy::large_enum_variant, reason = "a process has one")]
-enum Sink {
-    Ring(RecordProducer),
-    Stream { file: File, buffer: Vec<u8> },
-}
-
-impl Sink {
-    /// Takes up to [`BATCH`] messages.
-    #[inline]
-    fn send<'a>(&mut self, messages: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<(), Failure> {
-        match self {
-            Self::Ring(producer) => {
-                let count = messages.len();
-                let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
-                batch.iter_mut().zip(messages).for_each(|(slot, message)| *slot = message);
-                producer.send_slice(&batch[..count]).map_err(|error| Failure::new(error.to_string()))
-            }
-            Self::Stream { buffer, .. } => {
-                messages.for_each(|message| Framing::Len32.join(message, buffer));
-                if buffer.len() >= WRITE { self.write() } else { Ok(()) }
-            }
-        }
-    }
-
-    fn write(&mut self) -> Result<(), Failure> {
-        if let Self::Stream { file, buffer } = self {
-            file.write_all(buffer).map_err(|error| Failure::at("writing", error))?;
-            buffer.clear();
-        }
-        Ok(())
-    }
-}
-
 fn feed(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
     let mut feed = Feed::open(args.file.as_deref())?;
-    let mut sink = match args.over {
-        Over::Ring => Sink::Ring(args.ring_of_records(directory).producer()?),
-        Over::Pipe | Over::Socket => Sink::Stream { file: outlet()?, buffer: Vec::with_capacity(2 * WRITE) },
-    };
+    let mut sender = open(directory, &args.there).sender()?;
     let (begun, clock) = (now(), Instant::now());
     let mut messages = 0;
     let mut playing = feed.start();
     while !args.is_over(messages, clock) {
         let left = args.messages.map_or(u64::MAX, |most| most - messages);
-        let batch = playing.batch(BATCH.min(usize::try_from(left).unwrap_or(BATCH)));
-        messages += batch.len() as u64;
-        sink.send(batch)?;
+        let next = playing.batch(BATCH.min(usize::try_from(left).unwrap_or(BATCH)));
+        let count = next.len();
+        let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
+        batch.iter_mut().zip(next).for_each(|(slot, message)| *slot = message);
+        sender.send_slice(&batch[..count]).map_err(Failure::because)?;
+        messages += count as u64;
     }
-    sink.write()?;
-    drop(sink);
+    drop(sender);
     close_outlet()?;
     // What was sent, made once more and digested: the receiver must have seen just that.
     let mut digest = Digest::default();
@@ -239,49 +171,40 @@ fn feed(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
 }
 
 fn check(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
-    let mut check = Check::new(args.file.is_none());
-    match args.over {
-        Over::Ring => {
-            let mut consumer = args.ring_of_records(directory).consumer()?;
-            tell(&Word::Ready)?;
-            check_ring(&mut consumer, &mut check)?;
+    if args.own_handles {
+        let mut check = Check::new(args.file.is_none(), false);
+        let mut consumer = own::consumer(directory, args)?;
+        tell(&Word::Ready)?;
+        own::check(&mut consumer, &mut check)?;
+        return tell(&received(check, false, now()));
+    }
+    let mut receiver = open(directory, &args.there).receiver()?;
+    let can = receiver.capabilities();
+    let may_lose = can.loss == Loss::AnyTime;
+    let mut check = Check::new(args.file.is_none(), may_lose);
+    tell(&Word::Ready)?;
+    let (mut batch, mut ended) = (Batch::default(), now());
+    loop {
+        let has_begun = check.digest.messages > 0;
+        let deadline = if can.tells_receiver || !has_begun { Deadline::NEVER } else { Deadline::after(SILENCE) };
+        match receiver.recv_batch_by(&mut batch, BATCH, deadline) {
+            Ok(_) => batch.iter().for_each(|message| check.add(message)),
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
+            // The check counts them.
+            Err(RecvTimeoutError::Lagged(_)) => {}
+            Err(error) => return Err(Failure::because(error)),
         }
-        Over::Pipe | Over::Socket => {
-            let mut input = Input::new(inlet()?, Framing::Len32);
-            tell(&Word::Ready)?;
-            check_stream(&mut input, &mut check)?;
+        batch.clear();
+        if !can.tells_receiver {
+            ended = now();
         }
     }
-    tell(&Word::Received { digest: check.digest, misnumbered: check.misnumbered, ended: now() })
+    if can.tells_receiver {
+        ended = now();
+    }
+    tell(&received(check, may_lose, ended))
 }
 
-fn check_ring(consumer: &mut RecordConsumer, check: &mut Check) -> Result<(), Failure> {
-    loop {
-        let mut drain = match consumer.drain() {
-            Ok(drain) => drain,
-            Err(RecvError::Disconnected) => return Ok(()),
-            Err(error) => return Err(Failure::new(error.to_string())),
-        };
-        while drain.taken() < BATCH as u64 {
-            match drain.next()? {
-                Some(message) => check.add(message),
-                None => break,
-            }
-        }
-    }
-}
-
-fn check_stream(input: &mut Input, check: &mut Check) -> Result<(), Failure> {
-    loop {
-        match input.look(0) {
-            Cut::Record { payload, span, .. } => {
-                check.add(payload);
-                input.take(span);
-            }
-            Cut::Part { searched, .. } => input.fill(searched).map_err(|error| Failure::at("reading", error))?,
-            Cut::End => return Ok(()),
-            Cut::Truncated { .. } => return Err(Failure::new("the stream ended in the middle of a message")),
-            Cut::Malformed => return Err(Failure::new("the stream is none of messages")),
-        }
-    }
+fn received(Check { digest, misnumbered, .. }: Check, may_lose: bool, ended: u64) -> Word {
+    Word::Received { digest, misnumbered, ended, may_lose }
 }

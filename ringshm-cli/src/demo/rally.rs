@@ -1,16 +1,12 @@
 //! Round trips: one process serves a message, the other returns it.
 
-use super::child::{ChildArgs, Over, Part, Trips, Waiting, Word, inlet, outlet, tell};
+use super::child::{ChildArgs, Part, Trips, Waiting, Word, open, tell};
+use super::own::Balls;
 use crate::failure::Failure;
 use hdrhistogram::Histogram;
-use ringshm::{Consumer, Directory, Producer, RecvError};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use ringshm::{Directory, Receiver, RecvError, Sender, TryRecvError};
 use std::time::Instant;
-
-/// What is sent to and fro: a cache line.
-type Ball = [u64; 8];
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 /// Round trips before the measurement begins.
 const WARM_UP: u64 = 2_000;
@@ -19,31 +15,45 @@ const MOST: u64 = 1_000_000;
 /// Round trips between two looks at the time that is left.
 const STRIDE: u64 = 16;
 
+/// What is sent to and fro: a cache line.
+pub(super) type Ball = [u64; 8];
+/// What ends the game over channels: no ball is so short.
+const END: &[u8] = b".";
+
 /// One end of the way to and fro.
 #[expect(clippy::large_enum_variant, reason = "a process has one")]
 enum Court {
-    Rings { out: Producer<Ball>, back: Consumer<Ball> },
-    Stream { out: File, back: File, yields: bool },
+    Rings(Balls),
+    Channels(Channels),
+}
+
+/// Through the traits that all channels have.
+struct Channels {
+    out: Box<dyn Sender>,
+    back: Box<dyn Receiver>,
+    /// What was received last.
+    message: Vec<u8>,
+    waiting: Waiting,
+    /// Both processes share a processor.
+    yields: bool,
 }
 
 pub(super) fn run(directory: &Directory, args: &ChildArgs) -> Result<(), Failure> {
-    match args.part {
-        Part::Serve => serve(Court::open(directory, args)?, args),
-        _ => {
-            let mut court = Court::open(directory, args)?;
-            tell(&Word::Ready)?;
-            while let Some(ball) = court.receive()? {
-                court.send(&ball)?;
-            }
-            Ok(())
-        }
+    let mut court = Court::open(directory, args)?;
+    if args.part == Part::Serve {
+        return serve(court, args);
     }
+    tell(&Word::Ready)?;
+    while let Some(ball) = court.receive()? {
+        court.send(&ball)?;
+    }
+    Ok(())
 }
 
 fn serve(mut court: Court, args: &ChildArgs) -> Result<(), Failure> {
     // Up to 10 s, to three digits.
     let histogram = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3);
-    let mut histogram = histogram.map_err(|error| Failure::new(error.to_string()))?;
+    let mut histogram = histogram.map_err(Failure::because)?;
     let limit = args.seconds.unwrap_or(f64::INFINITY);
     let mut trip = |number: u64| -> Result<(), Failure> {
         let ball = [number, !number, 0, 1, 2, 3, 4, 5];
@@ -64,6 +74,7 @@ fn serve(mut court: Court, args: &ChildArgs) -> Result<(), Failure> {
         trip(number)?;
         histogram.saturating_record(u64::try_from(served.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
+    court.end()?;
     let at = |quantile| histogram.value_at_quantile(quantile);
     let (p50, p99, p999) = (at(0.5), at(0.99), at(0.999));
     tell(&Word::Trips(Trips { count: histogram.len(), p50, p99, p999, max: histogram.max() }))
@@ -71,73 +82,71 @@ fn serve(mut court: Court, args: &ChildArgs) -> Result<(), Failure> {
 
 impl Court {
     fn open(directory: &Directory, args: &ChildArgs) -> Result<Self, Failure> {
-        if args.over == Over::Ring {
-            let ring = |way: &str| {
-                let ring = ringshm::spsc::<Ball>(&format!("{}-{way}", args.ring)).directory(directory.path());
-                ring.capacity(64).wait(args.strategy())
-            };
-            let (there, back) = if args.part == Part::Serve { ("there", "back") } else { ("back", "there") };
-            return Ok(Self::Rings { out: ring(there).producer()?, back: ring(back).consumer()? });
+        let (out, back) = match args.part {
+            Part::Serve => (&args.there, &args.back),
+            _ => (&args.back, &args.there),
+        };
+        if args.own_handles {
+            return Ok(Self::Rings(Balls::open(directory, args, out, back)?));
         }
-        let (out, back) = (outlet()?, inlet()?);
-        if args.waiting == Waiting::Spin {
-            let flags = fcntl_getfl(&back).and_then(|flags| fcntl_setfl(&back, flags | OFlags::NONBLOCK));
-            flags.map_err(|error| Failure::at("making the pipe non-blocking", error))?;
-        }
-        Ok(Self::Stream { out, back, yields: args.cpu.is_none() })
+        // Receivers first: a sender may have to wait for its receiver.
+        let back = open(directory, back).receiver()?;
+        let out = open(directory, out).sender()?;
+        let (waiting, yields) = (args.waiting, args.cpu.is_none());
+        Ok(Self::Channels(Channels { out, back, message: Vec::new(), waiting, yields }))
     }
 
     #[inline]
     fn send(&mut self, ball: &Ball) -> Result<(), Failure> {
         match self {
-            Self::Rings { out, .. } => out.send(*ball).map_err(|error| Failure::new(error.to_string())),
-            Self::Stream { out, .. } => {
-                let bytes: &[u8] = &bytes_of(ball);
-                out.write_all(bytes).map_err(|error| Failure::at("writing", error))
-            }
+            Self::Rings(balls) => balls.send(ball),
+            Self::Channels(channels) => channels.out.send(ball.as_bytes()).map_err(Failure::because),
         }
     }
 
-    /// `None`: the other side has finished.
+    /// The next ball, unless the other side has finished.
     #[inline]
     fn receive(&mut self) -> Result<Option<Ball>, Failure> {
         match self {
-            Self::Rings { back, .. } => match back.recv() {
+            Self::Rings(balls) => balls.receive(),
+            Self::Channels(channels) => channels.receive(),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        match self {
+            // Their end is told.
+            Self::Rings(_) => Ok(()),
+            Self::Channels(channels) => channels.out.send(END).map_err(Failure::because),
+        }
+    }
+}
+
+impl Channels {
+    fn receive(&mut self) -> Result<Option<Ball>, Failure> {
+        let received = match self.waiting {
+            Waiting::Sleep => self.back.recv(&mut self.message),
+            Waiting::Spin => self.look_until_there(),
+        };
+        match received {
+            Ok(_) if self.message == END => Ok(None),
+            Ok(len) => match Ball::read_from_bytes(&self.message) {
                 Ok(ball) => Ok(Some(ball)),
-                Err(RecvError::Disconnected) => Ok(None),
-                Err(error) => Err(Failure::new(error.to_string())),
+                Err(_) => Err(Failure::new(format!("a ball of {len} bytes"))),
             },
-            Self::Stream { back, yields, .. } => receive_from(back, *yields),
+            Err(RecvError::Disconnected) => Ok(None),
+            Err(error) => Err(Failure::because(error)),
         }
     }
-}
 
-fn receive_from(file: &mut File, yields: bool) -> Result<Option<Ball>, Failure> {
-    let mut bytes = [0; size_of::<Ball>()];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read(&mut bytes[filled..]) {
-            Ok(0) => return Ok(None),
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == ErrorKind::WouldBlock && yields => std::thread::yield_now(),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::hint::spin_loop(),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A socket that was closed with something unread in it.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-            Err(error) => return Err(Failure::at("reading", error)),
+    fn look_until_there(&mut self) -> Result<usize, RecvError> {
+        loop {
+            match self.back.try_recv(&mut self.message).map_err(TryRecvError::into_lasting) {
+                Ok(len) => return Ok(len),
+                Err(Some(error)) => return Err(error.into()),
+                Err(None) if self.yields => std::thread::yield_now(),
+                Err(None) => std::hint::spin_loop(),
+            }
         }
     }
-    let mut ball = [0; 8];
-    for (word, bytes) in ball.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_ne_bytes(*bytes);
-    }
-    Ok(Some(ball))
-}
-
-fn bytes_of(ball: &Ball) -> [u8; size_of::<Ball>()] {
-    let mut bytes = [0; size_of::<Ball>()];
-    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(ball) {
-        *chunk = word.to_ne_bytes();
-    }
-    bytes
 }

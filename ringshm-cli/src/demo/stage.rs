@@ -3,17 +3,16 @@
 //! Children die with their parent (`PR_SET_PDEATHSIG`), and the parent catches the signals that would end it, so that it can
 //! kill its children and remove their rings first.
 
-use super::CHILD;
-use super::child::{Over, Part, Waiting, Word};
+use super::child::{Part, Waiting, Word};
+use super::{CHILD, Over};
 use crate::failure::Failure;
 use crate::size;
 use indicatif::ProgressBar;
 use ringshm::Directory;
+use ringshm_benches::site;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, BufRead, BufReader};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -45,7 +44,6 @@ pub(super) struct Stage {
     pub(super) seconds: Option<f64>,
     pub(super) messages: Option<u64>,
     pub(super) file: Option<PathBuf>,
-    pub(super) capacity: u64,
     pub(super) processors: Option<[usize; 2]>,
 }
 
@@ -54,15 +52,23 @@ impl Stage {
         self.parts.contains(&Part::Serve)
     }
 
-    fn title(&self) -> &'static str {
-        match (self.is_rally(), self.over) {
-            (false, Over::Ring) => "a feed through a ring",
-            (false, Over::Pipe) => "the same feed through a pipe",
-            (false, Over::Socket) => "the same feed through a socket",
-            (true, Over::Ring) => "round trips through rings",
-            (true, Over::Pipe) => "round trips through pipes",
-            (true, Over::Socket) => "round trips through a socket",
+    fn title(&self) -> String {
+        let what = if self.is_rally() { "round trips" } else { "the feed" };
+        format!("{what} through {}", self.over.label)
+    }
+
+    /// The name of its channel, or that of its rings with a way to wait, unless the user has chosen one.
+    fn name(&self) -> String {
+        let name = &self.over.name;
+        let wait = match (self.waiting, self.processors) {
+            (Waiting::Sleep, _) => "park",
+            (Waiting::Spin, None) => "yield",
+            (Waiting::Spin, Some(_)) => return name.clone(),
+        };
+        if !self.over.is_ring() || site::option(name, "wait").is_some() {
+            return name.clone();
         }
+        format!("{name}{}wait={wait}", if name.contains('?') { '&' } else { '?' })
     }
 }
 
@@ -79,7 +85,8 @@ enum Event {
 #[derive(Debug)]
 pub(super) struct Theatre {
     directory: Directory,
-    ring: String,
+    /// Those of the measurement that runs.
+    channels: Vec<String>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     children: Vec<Child>,
@@ -102,8 +109,7 @@ impl Theatre {
                 }
             }
         });
-        let ring = format!("demo-{}", std::process::id());
-        Ok(Self { directory: directory.clone(), ring, events, sender, children: Vec::new() })
+        Ok(Self { directory: directory.clone(), channels: Vec::new(), events, sender, children: Vec::new() })
     }
 
     /// Runs the two processes of a measurement to their end. Returns the last word of each.
@@ -111,7 +117,10 @@ impl Theatre {
         let failed = |error| Failure::at("making a pipe", error);
         let [first, second] = plumbing(stage).map_err(failed)?;
         self.children.clear();
-        let display = Display::new(stage, &self.directory, &self.ring);
+        let ways: &[&str] = if stage.is_rally() { &["-there", "-back"] } else { &[""] };
+        let own = |way: &&str| site::of(&stage.name(), &format!("demo-{}{way}", std::process::id()));
+        self.channels = ways.iter().map(own).collect::<Result<_, _>>().map_err(Failure::because)?;
+        let display = Display::new(stage, &self.directory);
         self.start(stage, 0, first)?;
         let mut second = Some(second);
         let mut words = [None, None];
@@ -151,10 +160,14 @@ impl Theatre {
         command.arg("--dir").arg(self.directory.path()).arg(CHILD);
         let mut option = |name: &str, value: String| _ = command.arg(name).arg(value);
         option("--part", name_of(stage.parts[index]));
-        option("--over", name_of(stage.over));
         option("--waiting", name_of(stage.waiting));
-        option("--ring", self.ring.clone());
-        option("--capacity", stage.capacity.to_string());
+        for (way, channel) in ["--there", "--back"].into_iter().zip(&self.channels) {
+            option(way, channel.clone());
+        }
+        if stage.over.own_handles {
+            command.arg("--own-handles");
+        }
+        let mut option = |name: &str, value: String| _ = command.arg(name).arg(value);
         option("--parent", std::process::id().to_string());
         if let Some(processors) = stage.processors {
             option("--cpu", processors[index].to_string());
@@ -191,34 +204,25 @@ impl Drop for Theatre {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for ring in [self.ring.clone(), format!("{}-there", self.ring), format!("{}-back", self.ring)] {
-            // The children remove them when all goes well.
-            let _ = ringshm::remove(&self.directory, &ring, true);
-        }
+        // The children remove them when all goes well.
+        self.channels.iter().for_each(|channel| site::clear(channel, Some(self.directory.path())));
     }
 }
 
 /// Standard input and output of the two processes.
 fn plumbing(stage: &Stage) -> io::Result<[[Stdio; 2]; 2]> {
     let null = Stdio::null;
-    Ok(match (stage.over, stage.is_rally()) {
-        (Over::Ring, _) => [[null(), null()], [null(), null()]],
-        (Over::Pipe, false) => {
+    Ok(match (site::scheme(&stage.over.name), stage.is_rally()) {
+        ("pipe", false) => {
             let (reader, writer) = io::pipe()?;
             [[reader.into(), null()], [null(), writer.into()]]
         }
-        (Over::Pipe, true) => {
+        ("pipe", true) => {
             let (there, serve) = io::pipe()?;
             let (back, give_back) = io::pipe()?;
             [[there.into(), give_back.into()], [back.into(), serve.into()]]
         }
-        (Over::Socket, _) => {
-            let (first, second) = UnixStream::pair()?;
-            let both = |socket: UnixStream| -> io::Result<[Stdio; 2]> {
-                Ok([OwnedFd::from(socket.try_clone()?).into(), OwnedFd::from(socket).into()])
-            };
-            [both(first)?, both(second)?]
-        }
+        _ => [[null(), null()], [null(), null()]],
     })
 }
 
@@ -235,18 +239,18 @@ fn complaint(line: &str) -> Failure {
 /// How far a measurement is, on a terminal.
 struct Display {
     bar: ProgressBar,
-    title: &'static str,
+    title: String,
     begun: Instant,
     /// The ring to look at, if there is one with a feed.
     ring: Option<(Directory, String)>,
 }
 
 impl Display {
-    fn new(stage: &Stage, directory: &Directory, ring: &str) -> Self {
+    fn new(stage: &Stage, directory: &Directory) -> Self {
         // Hidden unless standard error is a terminal.
         let bar = ProgressBar::new_spinner();
-        let has_counts = stage.over == Over::Ring && !stage.is_rally();
-        let ring = has_counts.then(|| (directory.clone(), ring.to_owned()));
+        let has_counts = site::scheme(&stage.over.name) == "shm" && !stage.is_rally();
+        let ring = has_counts.then(|| (directory.clone(), format!("demo-{}", std::process::id())));
         let display = Self { bar, title: stage.title(), begun: Instant::now(), ring };
         display.bar.set_message(stage.title());
         display.tick();

@@ -47,6 +47,29 @@ fn a_small_demo_runs_to_its_end_and_leaves_nothing() {
 }
 
 #[test]
+fn the_feed_goes_over_any_channels() {
+    let place = Place::new();
+    // One that says when the sender leaves, one that does not, and one that may lose messages.
+    let names = ["shm:?ring=broadcast", "unix:?type=dgram", "udp:"];
+    let report = report(&place.run(&[&["demo", "--messages", "20000", "--format", "json"], &names[..]].concat()));
+    for list in ["throughput", "round_trip"] {
+        let over: Vec<&str> =
+            report[list].as_array().unwrap().iter().map(|row| row["over"].as_str().unwrap()).collect();
+        assert_eq!(over[..3], names, "{list}");
+    }
+    for row in report["throughput"].as_array().unwrap() {
+        let (may_lose, lost) = (row["may_lose"].as_bool().unwrap(), row["lost"].as_u64().unwrap());
+        assert_eq!(may_lose, row["over"] == "udp:", "{row}");
+        assert_eq!((row["misnumbered"].as_u64(), row["messages"].as_u64().unwrap() + lost), (Some(0), 20_000), "{row}");
+        assert!(may_lose || (lost == 0 && row["identical"] == true), "{row}");
+    }
+    assert_eq!(place.leftovers(), [""; 0]);
+    let unknown = place.run(&["demo", "pigeon:"]);
+    assert_eq!(unknown.code(), Some(1));
+    assert!(unknown.stderr.contains("\"pigeon\" is no scheme"), "{}", unknown.stderr);
+}
+
+#[test]
 fn the_demo_prints_bars_for_people() {
     let place = Place::new();
     let file = place.file("lines", b"one\n\ntwo\nthree");

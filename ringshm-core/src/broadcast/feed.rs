@@ -226,7 +226,10 @@ impl Feed {
             }
             match slowest {
                 Some(gate) if thorough && self.is_rid_of(gate) => {}
-                _ => return Err(Blocked::NotReady),
+                _ => {
+                    self.member.memory().check_locks()?;
+                    return Err(Blocked::NotReady);
+                }
             }
         }
     }

@@ -221,6 +221,7 @@ impl<S: Seat> View<S> {
             self.refresh()?;
             return if self.available() != 0 { Ok(()) } else { Err(Halt::Disconnected) };
         }
+        self.seat.memory().check_locks()?;
         Err(Halt::NotReady)
     }
 

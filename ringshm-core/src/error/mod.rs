@@ -18,7 +18,8 @@ pub enum Fault {
     },
     /// The handle was inherited through `fork`. Only the process that opened it may use it.
     Forked,
-    /// Somebody removed the kernel's object, such as a System V queue, while it was in use.
+    /// Somebody removed the kernel's object, such as a System V queue or segment, while it was in use. Of a ring, it is noticed by who waits for another
+    /// participant, and asks whether that is alive.
     Removed,
     /// The kernel refused what a mechanism other than shared memory needs.
     Os {

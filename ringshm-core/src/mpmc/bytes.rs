@@ -6,8 +6,10 @@
 #![allow(unsafe_code, reason = "copies bytes between slots and private memory")]
 
 use super::{Claimed, Mpmc, Party as _, Receiver, Sender, message_at, stride};
+use crate::Batch;
 use crate::error::{
-    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,
+    Fault, OpenError, RecvError, RecvTimeoutError, SendError, SendSliceError, SendTimeoutError, TryRecvError,
+    TrySendError,
 };
 use crate::identity::TypeIdentity;
 use crate::layout::{Geometry, Kind, Shape};
@@ -100,13 +102,20 @@ impl Messages {
 
     #[inline(always)]
     fn take(&self, offset: usize, len: usize, into: &mut Vec<u8>) {
-        let slot = self.reading(offset, len);
         into.clear();
+        self.append(offset, len, into);
+    }
+
+    /// As `take`, behind what `into` has.
+    #[inline(always)]
+    fn append(&self, offset: usize, len: usize, into: &mut Vec<u8>) {
+        let slot = self.reading(offset, len);
         into.reserve(len);
+        let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
         // SAFETY: the slot on one side, private memory with room on the other.
-        unsafe { into.as_mut_ptr().copy_from_nonoverlapping(slot.as_ptr(), len) };
+        unsafe { room.copy_from_nonoverlapping(slot.as_ptr(), len) };
         // SAFETY: written just now.
-        unsafe { into.set_len(len) };
+        unsafe { into.set_len(into.len() + len) };
     }
 }
 
@@ -165,6 +174,54 @@ impl ByteProducer {
         self.messages.put(self.ring.0.offset(position), message);
         self.ring.publish(position);
         self.ring.finish(1);
+    }
+
+    /// Sends as many messages of a slice as there is room for, from its start, up to 64, in one claim. As
+    /// [`Producer::try_send_slice`](super::Producer::try_send_slice).
+    ///
+    /// # Errors
+    /// [`TrySendError`] if it could send none of a slice that is not empty.
+    pub fn try_send_slice<P: AsRef<[u8]>>(&mut self, messages: &[P]) -> Result<usize, TrySendError<()>> {
+        let Some(first) = messages.first() else { return Ok(0) };
+        match self.fitting(messages) {
+            0 => Err(TrySendError::TooLarge { len: first.as_ref().len(), max: self.messages.max }),
+            count => {
+                let claimed = self.ring.claim(count).map_err(|blocked| blocked.into_try_send(()))?;
+                Ok(self.send_all(claimed, messages))
+            }
+        }
+    }
+
+    /// Sends a whole slice, in claims of up to 64, and waits for room as long as it takes.
+    ///
+    /// # Errors
+    /// [`SendSliceError`], with the number of messages that were sent.
+    pub fn send_slice<P: AsRef<[u8]>>(&mut self, messages: &[P]) -> Result<(), SendSliceError> {
+        let mut sent = 0;
+        while let Some(first) = messages.get(sent) {
+            let claimed = match self.fitting(&messages[sent..]) {
+                0 => Err(SendError::TooLarge { len: first.as_ref().len(), max: self.messages.max }),
+                count => self.ring.claim_by(count, Deadline::NEVER).map_err(|stop| stop.into_send(())),
+            };
+            let claimed = claimed.map_err(|cause| SendSliceError { sent, cause })?;
+            sent += self.send_all(claimed, &messages[sent..]);
+        }
+        Ok(())
+    }
+
+    /// How many messages there are before the first that is too long.
+    fn fitting<P: AsRef<[u8]>>(&self, messages: &[P]) -> u64 {
+        messages.iter().take_while(|message| message.as_ref().len() <= self.messages.max).count() as u64
+    }
+
+    fn send_all<P: AsRef<[u8]>>(&mut self, claimed: Claimed, messages: &[P]) -> usize {
+        for (index, message) in (0..claimed.count).zip(messages) {
+            let position = claimed.first.wrapping_add(index);
+            self.messages.put(self.ring.0.offset(position), message.as_ref());
+            self.ring.publish(position);
+        }
+        self.ring.finish(claimed.count);
+        claimed.count as usize
     }
 
     /// The longest message that this ring takes, in bytes.
@@ -254,6 +311,32 @@ impl ByteConsumer {
         self.ring.release(claimed.first);
         self.ring.finish(1);
         result
+    }
+
+    /// Adds as many messages to a batch as there are, up to 64 and to `most`, in one claim, and waits for the first. What it lacks is damaged
+    /// ones: see [`Receiver::recv_batch_by`](crate::Receiver::recv_batch_by).
+    pub(crate) fn recv_batch_by(
+        &mut self,
+        batch: &mut Batch,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<usize, RecvTimeoutError> {
+        let claimed = self.ring.claim_by(most.max(1) as u64, deadline)?;
+        self.redelivered = claimed.deaths > 0;
+        let (mut count, mut damage) = (0, None);
+        for index in 0..claimed.count {
+            let position = claimed.first.wrapping_add(index);
+            let offset = self.ring.ring.offset(position);
+            let len = self.messages.len(offset);
+            let taken = batch.push_by(|bytes| len.map(|len| self.messages.append(offset, len, bytes)));
+            self.ring.release(position);
+            match taken {
+                Ok(()) => count += 1,
+                Err(fault) => damage = Some(RecvTimeoutError::Fault(fault)),
+            }
+        }
+        self.ring.finish(claimed.count);
+        batch.after(count, damage)
     }
 
     /// Receives a message if there is one, and keeps its slot until the guard is dropped. As

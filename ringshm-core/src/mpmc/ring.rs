@@ -223,7 +223,11 @@ pub(crate) trait Party {
                 Err(Blocked::Fault(fault)) => break Err(Stop::Fault(fault)),
                 Err(Blocked::NotReady) if is_over => break Err(Stop::TimedOut),
                 Err(Blocked::Stalled(stall)) if is_over => break Err(Stop::Stalled(stall)),
-                Err(Blocked::NotReady | Blocked::Stalled(_)) => {}
+                Err(Blocked::NotReady | Blocked::Stalled(_)) => {
+                    if let Err(fault) = self.ring().member.memory().check_locks() {
+                        break Err(Stop::Fault(fault));
+                    }
+                }
             }
         };
         let ring = self.ring();

@@ -1,8 +1,8 @@
 //! Where named rings are: a folder, and what stands in it under which name.
 
-use super::segment::{check_owner, os, refused};
+use super::file::os;
 use crate::error::OpenError;
-use rustix::fs::{AtFlags, CWD, statat, statvfs, unlinkat};
+use rustix::fs::statvfs;
 use std::path::{Path, PathBuf};
 
 /// Every ring's file name begins with it, so that rings can be told from other objects.
@@ -92,14 +92,6 @@ impl Directory {
         }
         names.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(names)
-    }
-
-    /// Removes what stands where the ring `name` should, and is none, if it belongs to this user.
-    pub(crate) fn unlink_damaged(&self, name: &Name) -> Result<(), OpenError> {
-        let path = self.path_of(name);
-        let stat = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| refused(errno, &path))?;
-        check_owner(&stat, &path)?;
-        unlinkat(CWD, &path, AtFlags::empty()).map_err(os("removing the damaged ring's name (unlink)"))
     }
 
     /// Bytes free in it.

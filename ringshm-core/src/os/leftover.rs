@@ -9,7 +9,7 @@
 #![allow(unsafe_code, reason = "fcntl with F_SETLEASE, which rustix does not offer")]
 
 use super::directory::{Directory, PREFIX};
-use super::segment::{check_owner, os, refused};
+use super::file::{check_owner, os, refused};
 use crate::error::OpenError;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, open, statat, unlinkat};
 use std::io;

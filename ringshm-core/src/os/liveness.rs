@@ -1,6 +1,6 @@
 //! Liveness: a lock that the kernel drops when its holder is gone.
 //!
-//! An open-file-description lock (`F_OFD_SETLK`) belongs to an open file, not to a process: it goes when the last
+//! Of a file, an open-file-description lock (`F_OFD_SETLK`). It belongs to an open file, not to a process: it goes when the last
 //! descriptor of that open file is closed, which the kernel does for a killed process after its memory is gone. So no store of
 //! the holder can come after the lock is seen free. It works across PID namespaces, a stopped process keeps it, an unrelated
 //! `close` of the same file does not drop it (as it would a POSIX lock), and no number can be reused.
@@ -8,77 +8,116 @@
 //! Each handle opens its own file description. A forked child shares its parent's, so a parent that dies while its child lives
 //! still reads as alive: the safe side.
 //!
+//! Of a System V segment, which has no descriptor, a semaphore with an undo, in a set of its own: see
+//! [`LockSet`](ringshm_sync::semaphore::sysv::LockSet), which says why no later store can come there either.
+//!
 //! # Safety
 //! `fcntl` is given a descriptor that is borrowed for the call, and a pointer to a local `flock`.
 
 #![allow(unsafe_code, reason = "fcntl with F_OFD_* commands, which rustix does not offer")]
 
-use super::segment::Segment;
+use super::object::Object;
 use crate::error::OpenError;
-use crate::layout::Lane;
+use crate::layout::{LANES_AT, Lane};
 use core::ops::Range;
+use ringshm_sync::time::Deadline;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
-/// The byte that is locked while a participant joins, or the segment is retired.
-const GATE: u64 = 0;
-
-/// The lane locks of a segment file, seen from one open file description.
-#[derive(Debug)]
-pub struct FileLocks {
-    file: Arc<OwnedFd>,
-    lanes_at: u64,
+/// The locks of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Held while a participant joins, or the segment is made or retired.
+    Gate,
+    /// Held by the owner of a lane as long as it lives.
+    Lane(usize),
 }
 
-impl FileLocks {
-    pub(crate) fn new(segment: &Segment, lanes_at: u64) -> Self {
-        Self { file: segment.file(), lanes_at }
-    }
-
-    fn byte(&self, lane: usize) -> u64 {
-        self.lanes_at + (lane * size_of::<Lane>()) as u64
-    }
-
-    pub(crate) fn try_lock(&self, lane: usize) -> Result<bool, OpenError> {
-        try_lock(&self.file, self.byte(lane))
-    }
-
-    pub(crate) fn unlock(&self, lane: usize) {
-        // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
-        let _ = unlock(&self.file, one(self.byte(lane)));
-    }
-
-    /// Whether another open file description holds the lock. If the kernel cannot say, it is held.
-    pub(crate) fn is_held(&self, lane: usize) -> bool {
-        holder(&self.file, one(self.byte(lane))).map_or(true, |held| held.is_some())
+impl Lock {
+    /// The byte of a file that stands for it.
+    fn byte(self) -> Range<u64> {
+        let byte = match self {
+            Self::Gate => 0,
+            Self::Lane(lane) => (LANES_AT + lane * size_of::<Lane>()) as u64,
+        };
+        byte..byte + 1
     }
 }
 
-/// Held while a participant joins, or the segment is retired; let go when dropped.
-#[derive(Debug)]
-pub(crate) struct Gate<'a>(&'a OwnedFd);
+impl Object {
+    /// Takes a lock. `false` if somebody alive has it.
+    pub(crate) fn try_lock(&self, lock: Lock) -> Result<bool, OpenError> {
+        match self {
+            Self::File(file) => self::lock(file, Hold::Alone, lock.byte())
+                .map_err(|source| OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source }),
+            Self::SystemV(pair) => pair.try_lock(lock),
+        }
+    }
 
-impl<'a> Gate<'a> {
+    pub(crate) fn unlock(&self, lock: Lock) {
+        match self {
+            // Cannot fail on an open descriptor; if it did, closing the descriptor drops the lock.
+            Self::File(file) => _ = unlock(file, lock.byte()),
+            Self::SystemV(pair) => pair.unlock(lock),
+        }
+    }
+
+    /// Whether somebody else holds the lock: of a file another open file description, of a segment anybody. If the kernel cannot say, it is held.
+    pub(crate) fn is_held(&self, lock: Lock) -> bool {
+        match self {
+            Self::File(file) => holder(file, lock.byte()).map_or(true, |held| held.is_some()),
+            Self::SystemV(pair) => pair.is_held(lock),
+        }
+    }
+
+    /// Whether the kernel can still say who is alive. It cannot once somebody has removed the semaphores of a segment.
+    pub(crate) fn has_locks(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::SystemV(pair) => pair.has_locks(),
+        }
+    }
+}
+
+/// Held while a participant joins, or the segment is made or retired; let go when dropped.
+#[derive(Debug)]
+pub(crate) struct Gate(Object);
+
+impl Gate {
     /// Takes the gate if nobody has it.
-    pub(crate) fn try_enter(file: &'a OwnedFd) -> Result<Option<Self>, OpenError> {
-        Ok(try_lock(file, GATE)?.then_some(Self(file)))
+    pub(crate) fn try_enter(object: &Object) -> Result<Option<Self>, OpenError> {
+        Ok(object.try_lock(Lock::Gate)?.then(|| Self(object.clone())))
+    }
+
+    /// Waits for the gate. `None` if somebody holds it for longer than a running process can.
+    pub(crate) fn enter(object: &Object, deadline: Deadline) -> Result<Option<Self>, OpenError> {
+        loop {
+            if let Some(gate) = Self::try_enter(object)? {
+                return Ok(Some(gate));
+            }
+            if deadline.is_over() {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// The same lock, seen from the same object once more is known of it.
+    pub(super) fn stands_before(&mut self, object: Object) {
+        self.0 = object;
+    }
+
+    /// Whose gate it is.
+    pub(super) fn object(&self) -> &Object {
+        &self.0
     }
 }
 
-impl Drop for Gate<'_> {
+impl Drop for Gate {
     fn drop(&mut self) {
-        let _ = unlock(self.0, one(GATE));
+        self.0.unlock(Lock::Gate);
     }
-}
-
-fn one(byte: u64) -> Range<u64> {
-    byte..byte + 1
-}
-
-fn try_lock(file: &OwnedFd, byte: u64) -> Result<bool, OpenError> {
-    lock(file, Hold::Alone, one(byte))
-        .map_err(|source| OpenError::Os { step: "locking the ring's file (F_OFD_SETLK)", source })
 }
 
 /// Whether others may hold the same bytes.

@@ -3,7 +3,7 @@
 //! A participant is alive as long as the kernel keeps a lock for its file description. Two that shared one would count as one: so each opens its own,
 //! through `/proc`, or is handed one that was opened for it, in a sandbox that has no `/proc`.
 
-use super::segment::{os, refused};
+use super::file::{os, refused};
 use crate::error::OpenError;
 use rustix::fs::{Mode, OFlags, SealFlags, fcntl_get_seals, open};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,7 +20,7 @@ impl SoleMemfd {
     /// [`OpenError::Corrupt`] if it is no memfd, or one that can still shrink or grow; [`OpenError::Permission`] if it is another user's;
     /// [`OpenError::Os`], also if there is no `/proc`.
     pub fn of(memfd: impl AsFd) -> Result<Self, OpenError> {
-        check_seals(&memfd)?;
+        check_seals(&memfd, SealFlags::empty())?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", memfd.as_fd().as_raw_fd()));
         open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map(Self).map_err(|errno| {
             if errno == rustix::io::Errno::NOENT {
@@ -36,7 +36,7 @@ impl SoleMemfd {
     /// # Errors
     /// [`OpenError::Corrupt`] if it is no memfd, or one that can still shrink or grow.
     pub fn handed(memfd: OwnedFd) -> Result<Self, OpenError> {
-        check_seals(&memfd)?;
+        check_seals(&memfd, SealFlags::empty())?;
         Ok(Self(memfd))
     }
 
@@ -47,10 +47,10 @@ impl SoleMemfd {
     }
 }
 
-/// Nobody can take away or add memory while it is mapped.
-fn check_seals(memfd: impl AsFd) -> Result<(), OpenError> {
+/// Nobody can take away or add memory while it is mapped, nor do what `more` says.
+pub(super) fn check_seals(memfd: impl AsFd, more: SealFlags) -> Result<(), OpenError> {
     let seals = fcntl_get_seals(memfd).map_err(|_| OpenError::Corrupt { field: "file type" })?;
-    if seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
+    if seals.contains(more | SealFlags::SHRINK | SealFlags::GROW) {
         return Ok(());
     }
     Err(OpenError::Corrupt { field: "seals" })

@@ -2,6 +2,7 @@
 //! fork. System calls are made here and nowhere else in this crate.
 
 mod directory;
+mod file;
 pub(crate) mod fork;
 mod huge;
 pub(crate) mod leftover;
@@ -9,15 +10,19 @@ pub mod liveness;
 mod mapping;
 mod memfd;
 mod numa;
+pub(crate) mod object;
 mod pages;
+mod place;
 mod residency;
 pub(crate) mod segment;
+mod sysv;
 
 pub(crate) use directory::memory_free;
 pub use directory::{Directory, Name};
 pub use huge::SmallPages;
 pub use memfd::{IntoMemfd, SoleMemfd};
 pub use pages::{Pages, Resident};
+pub use place::Place;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
 //! Which node of the machine a ring's memory comes from.
 //!
-//! The policy is the object's own (`mbind` on a shared mapping of a tmpfs or memfd), so it holds for whoever touches a page first, in any process; and it
+//! The policy is the object's own (`mbind` on a shared mapping of a tmpfs, a memfd or a System V segment), so it holds for whoever touches a page first, in any process; and it
 //! is set before the object has any page, because it moves none.
 //!
 //! # Safety
@@ -8,28 +8,24 @@
 
 #![allow(unsafe_code, reason = "mbind, which neither rustix nor the C library offers")]
 
+use super::mapping::Mapping;
 use crate::error::OpenError;
-use memmap2::MmapOptions;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 
 /// As many nodes as any kernel has.
 const MOST_NODES: usize = 1024;
 const BITS: usize = libc::c_ulong::BITS as usize;
 
-/// Lets the memory of a new object of `size` bytes, which has no page yet, come from `node`.
-pub(super) fn bind(file: &OwnedFd, size: u64, node: u32) -> Result<(), OpenError> {
-    let len = usize::try_from(size).map_err(|_| OpenError::NoSpace { needed: size, free: 0 })?;
+/// Lets the memory of a new object, which has no page yet, come from `node`. `mapping` is all of it.
+pub(super) fn bind(mapping: &Mapping, node: u32) -> Result<(), OpenError> {
     let mut mask = [0 as libc::c_ulong; MOST_NODES / BITS];
     let word = mask.get_mut(node as usize / BITS).ok_or_else(|| not_there(node))?;
     *word = 1 << (node as usize % BITS);
-    let mapping = MmapOptions::new().len(len).map_raw_read_only(file);
-    let mapping = mapping.map_err(|source| OpenError::Os { step: "mapping the ring to place it (mmap)", source })?;
     let mode = libc::MPOL_BIND as libc::c_ulong;
+    let (start, len) = mapping.pages();
     // SAFETY: the whole of a mapping; and the kernel reads one bit less than the number it is given, all of the mask.
-    let result =
-        unsafe { libc::syscall(libc::SYS_mbind, mapping.as_ptr(), len, mode, mask.as_ptr(), MOST_NODES + 1, 0_usize) };
+    let result = unsafe { libc::syscall(libc::SYS_mbind, start, len, mode, mask.as_ptr(), MOST_NODES + 1, 0_usize) };
     if result == 0 {
         return Ok(());
     }

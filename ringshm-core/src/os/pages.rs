@@ -52,12 +52,26 @@ pub trait Resident: Waitable {
     /// # Errors
     /// If there is no `/proc`, or the ring is on the heap ([`Unsupported`](io::ErrorKind::Unsupported)).
     fn pages(&self) -> io::Result<Pages> {
-        let of_heap = || io::Error::new(io::ErrorKind::Unsupported, "a ring on the heap has no mapping of its own");
         self.memory().data_segment().ok_or_else(of_heap)?.pages()
+    }
+
+    /// Waits until everything in the ring is on its disk, and its name with it: for a ring in a file, of which a loss of power is to find this much. What is sent
+    /// or received later, by anybody, may be on the disk in part when power is lost, and then the ring is damaged or tells something else than
+    /// it did. So it is for a ring that rests: after the last message, before a machine is switched off. A restart of the machine in order,
+    /// or of its programs, needs none. Where there is no disk (tmpfs, memfd) it does nothing.
+    ///
+    /// # Errors
+    /// What writing to the disk comes to; [`Unsupported`](io::ErrorKind::Unsupported) on the heap and in a System V segment.
+    fn sync(&self) -> io::Result<()> {
+        self.memory().segment().ok_or_else(of_heap)?.sync()
     }
 }
 
 impl<H: Waitable + ?Sized> Resident for H {}
+
+fn of_heap() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "a ring on the heap has no mapping of its own")
+}
 
 impl Segment {
     /// What the kernel says of the pages of the mapping.

@@ -1,13 +1,13 @@
 //! Opening a primitive that has a name, or lies in a memfd.
 
 use super::{Primitive, ROLE, geometry, identity, on_heap};
-use crate::attach::{Wanted, create_memfd, join_memfd, join_named};
+use crate::attach::{Wanted, create_memfd, join_at, join_memfd};
 use crate::error::OpenError;
 use crate::layout::MAX_LANES;
 use crate::memory::Memory;
 use crate::message::Joined;
 use crate::open::Options;
-use crate::os::{IntoMemfd, Name, memory_free};
+use crate::os::{IntoMemfd, Name, Place, memory_free};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ impl Options {
     /// [`OpenError`].
     pub fn primitive<P: Primitive>(&self, name: &Name, initial: &[u8]) -> Result<P, OpenError> {
         let wanted = self.wanted_primitive::<P>(initial)?;
-        join_named(&self.directory, name, &wanted, ROLE, self.behaviour).map(|member| P::take_part(Joined(member)))
+        let place = Place::named(&self.directory, name);
+        join_at(&place, &wanted, ROLE, self.behaviour).map(|member| P::take_part(Joined(member)))
     }
 
     /// Takes part in the primitive in a memfd. Of any descriptor it opens a file description of its own, for which it

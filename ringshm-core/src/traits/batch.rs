@@ -60,6 +60,28 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
+    /// Adds the message that `append` appends to these bytes. If it fails, there is no such message.
+    pub(crate) fn push_by<E>(&mut self, append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let begin = self.bytes.len();
+        let result = append(&mut self.bytes);
+        match result {
+            Ok(()) => self.ends.push(self.bytes.len()),
+            Err(_) => self.bytes.truncate(begin),
+        }
+        result
+    }
+
+    /// What a call returns that received so many messages and then ended so.
+    pub(crate) fn after(&mut self, count: usize, end: Option<RecvTimeoutError>) -> Result<usize, RecvTimeoutError> {
+        match end {
+            Some(error) if count == 0 => Err(error),
+            end => {
+                self.postpone(end);
+                Ok(count)
+            }
+        }
+    }
+
     /// Says what was postponed, once: for those who implement a receiver, at the beginning of each call.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ fn ring(mechanism: &'static str, longest: Longest, senders: Parties, receivers: 
     Capabilities {
         mechanism,
         longest,
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: Order::Sent,
@@ -98,7 +98,7 @@ fn broadcast(longest: usize, loss: Loss) -> Capabilities {
 }
 
 macro_rules! sender {
-    ($handle:ty $(, $slices:ident)?) => {
+    ($handle:ty) => {
         impl Sender for $handle {
             fn try_send(&mut self, message: &[u8]) -> Result<(), TrySendError<()>> {
                 self.try_send(message)
@@ -112,16 +112,16 @@ macro_rules! sender {
                 self.send(message)
             }
 
-            $(fn $slices(&mut self, messages: &[&[u8]]) -> Result<(), SendSliceError> {
-                self.$slices(messages)
-            })?
+            fn send_slice(&mut self, messages: &[&[u8]]) -> Result<(), SendSliceError> {
+                self.send_slice(messages)
+            }
         }
     };
 }
 
-sender!(RecordProducer, send_slice);
+sender!(RecordProducer);
 sender!(ByteProducer);
-sender!(broadcast::RecordProducer, send_slice);
+sender!(broadcast::RecordProducer);
 
 impl Receiver for RecordConsumer {
     fn try_recv(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
@@ -171,6 +171,11 @@ impl Receiver for ByteConsumer {
         self.recv(into).map(|()| into.len())
     }
 
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        batch.resume()?;
+        self.recv_batch_by(batch, most, deadline)
+    }
+
     fn position(&self) -> Option<u64> {
         None
     }
@@ -190,6 +195,11 @@ where
 
     fn recv(&mut self, into: &mut Vec<u8>) -> Result<usize, RecvError> {
         self.recv(into)
+    }
+
+    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
+        batch.resume()?;
+        self.recv_batch_by(batch, most, deadline)
     }
 
     fn position(&self) -> Option<u64> {

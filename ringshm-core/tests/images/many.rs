@@ -3,16 +3,17 @@
 use crate::drain;
 use crate::headers::{assert_corrupt, forged};
 use crate::image::{Bed, HEADER, WAYS, Way, many, put_word, repair};
-use ringshm_core::Message;
 use ringshm_core::broadcast::Broadcast;
-use ringshm_core::error::{Fault, OpenError, TryRecvError, TrySendError};
+use ringshm_core::error::{Fault, OpenError, RecvTimeoutError, TryRecvError, TrySendError};
 use ringshm_core::frames::Frames;
 use ringshm_core::inspect::inspect;
 use ringshm_core::latest::Latest;
 use ringshm_core::layout::{Header, Kind, LANES_AT, Lane};
 use ringshm_core::mpmc::Mpmc;
+use ringshm_core::{Batch, Deadline, Message, Receiver};
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 use zerocopy::FromBytes;
 
 /// Values that numbers of all kinds are not, or hardly.
@@ -153,6 +154,33 @@ fn a_length_beyond_the_longest_message_is_reported_and_the_message_dropped() {
         assert_eq!(consumer.try_recv_ref().map(|_| ()), Err(fault), "{len}");
         assert_eq!(consumer.try_recv(&mut Vec::new()), Err(TryRecvError::Empty));
     }
+}
+
+#[test]
+fn a_batch_has_the_messages_beside_a_damaged_one_and_the_next_call_reports_that() {
+    let (_, image) = &many::all()[1];
+    let header = Header::read_from_bytes(&image[..HEADER]).expect("a header");
+    let bed = Bed::new(image);
+    let mut consumer = bed.consumer::<Mpmc<[u8]>>(Way::Memfd, false).expect("a free lane");
+    let mut producer = bed.producer::<Mpmc<[u8]>>(Way::Memfd, false).expect("a free lane");
+    while consumer.try_recv(&mut Vec::new()).is_ok() {}
+    producer.send_slice(&[&b"first"[..], b"second", b"third"]).expect("there is room");
+    // Message 8 is in the third slot of four.
+    let second = (0..4).map(|slot| header.data_at + slot * header.stride + 8);
+    let mut len = [0; 8];
+    for at in second {
+        bed.memfd.read_exact_at(&mut len, at).expect("it is that long");
+        if u64::from_ne_bytes(len) == b"second".len() as u64 {
+            bed.memfd.write_all_at(&u64::MAX.to_ne_bytes(), at).expect("sealed against resizing only");
+        }
+    }
+    let (mut batch, deadline) = (Batch::default(), Deadline::after(Duration::ZERO));
+    assert_eq!(Receiver::recv_batch_by(&mut consumer, &mut batch, 8, deadline), Ok(2));
+    assert!(batch.iter().eq([&b"first"[..], b"third"]));
+    let fault = RecvTimeoutError::Fault(Fault::Corrupt { field: "message length" });
+    assert_eq!(Receiver::recv_batch_by(&mut consumer, &mut batch, 8, deadline), Err(fault));
+    assert_eq!(Receiver::recv_batch_by(&mut consumer, &mut batch, 8, deadline), Err(RecvTimeoutError::Timeout));
+    assert_eq!(batch.len(), 2);
 }
 
 #[test]

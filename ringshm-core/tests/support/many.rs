@@ -3,7 +3,6 @@
 
 use super::framed;
 use super::{Bed, CALLS, HEADER, MOMENT, Script, Way, put_word, repair, sum};
-use ringshm_core::Message;
 use ringshm_core::broadcast::{Broadcast, Receiver, RecordReceiver, Seat};
 use ringshm_core::broadcast::{Producer as BroadcastProducer, RecordProducer as BroadcastRecordProducer};
 use ringshm_core::frames::Frames;
@@ -12,6 +11,7 @@ use ringshm_core::layout::{CONTROL_AT, Header, Kind, LANES_AT, LOBBY_AT, Lane};
 use ringshm_core::message::Wishes;
 use ringshm_core::mpmc::{ByteConsumer, ByteProducer, ByteRef, Consumer, Mpmc, Producer, RecvRef};
 use ringshm_core::open::Options;
+use ringshm_core::{Batch, Channel, Deadline, Message};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
@@ -251,9 +251,10 @@ fn use_shared_bytes(mut consumer: Option<ByteConsumer>, mut producer: Option<Byt
         if let Some(consumer) = &mut consumer {
             assert!(consumer.len() <= consumer.capacity());
             let mut bytes = Vec::new();
-            match call % 4 {
+            match call % 5 {
                 0 => drop(consumer.try_recv(&mut bytes)),
                 1 => drop(consumer.try_recv_ref().map(|message| assert!(sum(&message) <= message.len() * 255))),
+                4 => take_batch(consumer),
                 2 if call == 2 => consumer.try_recv_ref().map(ByteRef::keep).unwrap_or(()),
                 _ => drop(consumer.recv_timeout(&mut bytes, MOMENT)),
             }
@@ -261,12 +262,21 @@ fn use_shared_bytes(mut consumer: Option<ByteConsumer>, mut producer: Option<Byt
         if let Some(producer) = &mut producer {
             assert!(producer.len() <= producer.capacity());
             let len = (call * 7) % (producer.max_message().min(100) + 2);
-            match call % 2 {
+            match call % 3 {
                 0 => drop(producer.try_send(&payload[..len])),
+                1 => drop(producer.try_send_slice(&[&payload[..len], &payload[..1]])),
                 _ => drop(producer.send_timeout(&payload[..len], MOMENT)),
             }
         }
     }
+}
+
+fn take_batch(receiver: &mut impl ringshm_core::Receiver) {
+    let mut batch = Batch::default();
+    let received = receiver.recv_batch_by(&mut batch, 5, Deadline::after(MOMENT));
+    assert_eq!(received.unwrap_or(0), batch.len());
+    let max = receiver.capabilities().longest.bytes;
+    assert!(batch.len() <= 5 && batch.iter().all(|message| message.len() <= max));
 }
 
 fn feed(producer: &mut BroadcastProducer<u64>, call: usize) {
@@ -302,11 +312,18 @@ fn feed_records(producer: &mut BroadcastRecordProducer, call: usize) {
     let _ = producer.sent();
 }
 
-fn follow_records<S: Seat>(receiver: &mut RecordReceiver<S>, call: usize) {
+fn follow_records<S: Seat + Send>(receiver: &mut RecordReceiver<S>, call: usize)
+where
+    RecordReceiver<S>: Channel,
+{
     assert!(receiver.lag() <= receiver.capacity());
     let (max, mut bytes) = (receiver.max_message(), Vec::new());
-    let received = match call % 2 {
+    let received = match call % 3 {
         0 => receiver.try_recv(&mut bytes).ok(),
+        1 => {
+            take_batch(receiver);
+            None
+        }
         _ => receiver.recv_timeout(&mut bytes, MOMENT).ok(),
     };
     assert!(received.is_none_or(|len| len <= max && len == bytes.len()));

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every measurement uses its part")]
 
+use ringshm_core::{Receiver, Sender};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::time::Instant;
 
@@ -66,4 +67,27 @@ pub(crate) fn beside(far: impl FnOnce() + Send, near: impl FnOnce()) {
         pin(0);
         near();
     });
+}
+
+/// Messages that are sent before the first of them is received where one thread does both: so many of 4 KiB every mechanism holds.
+const HELD: usize = 3;
+
+/// Messages a second, where one thread sends a few by `send` and then receives as many by `receive`: what each costs, and no waiting.
+pub(crate) fn calls(turns: usize, mut send: impl FnMut(), mut receive: impl FnMut()) -> f64 {
+    rate(turns * HELD, || {
+        for _ in 0..turns {
+            (0..HELD).for_each(|_| send());
+            (0..HELD).for_each(|_| receive());
+        }
+    })
+}
+
+/// The same through a channel, with messages of `size` bytes.
+pub(crate) fn calls_of(turns: usize, (mut sender, mut receiver): (impl Sender, impl Receiver), size: usize) -> f64 {
+    let (message, mut into) = (vec![7; size], Vec::new());
+    calls(
+        turns,
+        || sender.send(&message).expect("there is room"),
+        || assert_eq!(receiver.recv(&mut into).expect("it is there"), size),
+    )
 }

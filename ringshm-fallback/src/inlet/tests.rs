@@ -231,12 +231,17 @@ fn what_a_framing_cannot_carry_is_refused() {
 }
 
 #[test]
-fn a_packet_is_one_frame_or_nothing() {
+fn of_a_packet_whole_frames_are_taken_and_what_is_behind_them_is_rejected() {
     let frame = sent(Framing::Frames, 0..1, b"message");
-    let twice = [frame.clone(), frame.clone()].concat();
-    for packet in [&frame[..20], &twice, &[7; 100]] {
+    let twice = sent(Framing::Frames, 0..2, b"message");
+    for (packet, whole, is_clean) in
+        [(&frame[..20], 0, false), (&twice, 2, true), (&twice[..30], 1, false), (&[7; 100], 0, false)]
+    {
         let (mut inlet, mut tube) = (Inlet::new(Framing::Frames, 300, None, true), Tube::of(packet));
-        assert_eq!(told(&mut inlet, &mut tube).len(), 1, "{packet:?}");
+        let told_of_it = told(&mut inlet, &mut tube);
+        assert_eq!(told_of_it.iter().filter(|told| *told == "message").count(), whole, "{packet:?}");
+        assert_eq!(told_of_it.len() == whole, is_clean, "{packet:?}: {told_of_it:?}");
+        // What was left over of it is not the beginning of the next.
         let mut tube = Tube::of(&frame);
         assert_eq!(told(&mut inlet, &mut tube), ["message"]);
     }

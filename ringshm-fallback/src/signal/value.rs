@@ -56,8 +56,8 @@ impl Carried {
         Longest { bytes, because }
     }
 
-    pub(super) fn carries_empty(self) -> bool {
-        matches!(self, Self::Bytes | Self::Nothing)
+    pub(super) fn shortest(self) -> usize {
+        if self == Self::Bytes { 0 } else { self.longest().bytes }
     }
 
     /// The value of a message.
@@ -66,7 +66,7 @@ impl Carried {
         if message.len() > max {
             return Err(Refusal::TooLarge { max });
         }
-        if !matches!(self, Self::Bytes) && message.len() < max {
+        if message.len() < self.shortest() {
             return Err(Refusal::Unsupported(
                 "this channel carries messages of one length, 4 or 8 bytes: fill it up, or use frames for shorter ones",
             ));

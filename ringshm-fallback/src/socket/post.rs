@@ -3,26 +3,31 @@
 use crate::link::{Halt, Patience, halted};
 use crate::wait::{Wake, refused, until_ready};
 use ringshm_core::Interest;
+use ringshm_sync::time::Ration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, send, sendmmsg, sendmsg};
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Packets that go with one system call.
 const PACKETS: usize = 64;
 const STEP: &str = "sending (sendmsg)";
 
-/// What is asked before each message, in one system call, where sending does not say it.
+/// How often it is asked whether the receiver has ended the connection: each time costs a message 200 ns more, of 700 (Unix) or 2,100 (TCP).
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What is asked before a message, in one system call, where sending does not say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     /// Nothing: the kernel takes a message of usual length as a whole or not at all, and knows at once that the receiver is gone.
     Nothing,
-    /// Whether there is room for more than a part of a message.
+    /// Whether there is room for more than a part of a message. Who waits as long as it takes asks only where it was said before that there is none.
     Room,
     /// That, and whether the receiver has ended the connection, which the kernel otherwise says of the second message from then on. A
-    /// foreign receiver may have ended only what it sends itself.
+    /// foreign receiver may have ended only what it sends itself. Who sends more than one message in 5 ms asks for one of them only: what was sent since
+    /// is as lost as what was on its way when the connection ended.
     RoomAndEnd,
 }
 
@@ -31,6 +36,9 @@ pub(super) enum Ask {
 pub(super) struct Post {
     pub(super) socket: OwnedFd,
     ask: Ask,
+    ration: Ration,
+    /// Whether it said last that there is no room.
+    is_full: bool,
     /// Messages of which the kernel has only a part, from the first byte on.
     kept: Vec<u8>,
     /// How much of that it has.
@@ -50,7 +58,8 @@ pub(super) enum Posted {
 
 impl Post {
     pub(super) fn new(socket: OwnedFd, ask: Ask) -> Self {
-        Self { socket, ask, kept: Vec::new(), written: 0, kept_since: None }
+        let ration = Ration::default();
+        Self { socket, ask, ration, is_full: false, kept: Vec::new(), written: 0, kept_since: None }
     }
 
     /// Whether there is a rest to be sent first.
@@ -139,9 +148,12 @@ impl Post {
         Ok(())
     }
 
-    fn ask_first(&self, patience: Patience) -> Result<(), Halt> {
+    fn ask_first(&mut self, patience: Patience) -> Result<(), Halt> {
+        let waits = patience == Patience::ENDLESS && !self.is_full;
         let flags = match self.ask {
             Ask::Nothing => return Ok(()),
+            Ask::Room if waits => return Ok(()),
+            Ask::RoomAndEnd if waits && !self.ration.is_due(LOOK) => return Ok(()),
             Ask::Room => PollFlags::OUT,
             Ask::RoomAndEnd => PollFlags::OUT | PollFlags::RDHUP,
         };
@@ -157,7 +169,8 @@ impl Post {
             if ready.contains(PollFlags::RDHUP) {
                 return Err(Halt::Disconnected);
             }
-            if ready.intersects(PollFlags::OUT | PollFlags::HUP | PollFlags::ERR) {
+            self.is_full = !ready.intersects(PollFlags::OUT | PollFlags::HUP | PollFlags::ERR);
+            if waits || !self.is_full {
                 return Ok(());
             }
             let Patience::Until(deadline) = patience else { return Err(Halt::NotReady) };

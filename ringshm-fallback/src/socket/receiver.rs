@@ -7,7 +7,8 @@ use crate::inlet::Inlet;
 use crate::link::{Halt, Patience, Source, Unreceived};
 use crate::pipe::Restraint;
 use crate::unix::Peer;
-use crate::wait::{Wake, until_ready};
+use crate::wait::{Wake, until_any_ready, until_ready};
+use core::cell::Cell;
 use ringshm_core::error::{OpenError, RecvTimeoutError, Rejection, TryRecvError};
 use ringshm_core::{Awaited, Batch, Capabilities, Channel, Deadline, Interest, OnDeath, Receiver};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -52,6 +53,8 @@ pub struct SocketReceiver {
     capabilities: Capabilities,
     /// Whether there ever was a connection.
     has_met: bool,
+    /// Whether somebody else may look at the watch.
+    is_awaited: Cell<bool>,
     /// Where the last connection was when it ended.
     position: Option<u64>,
 }
@@ -62,6 +65,7 @@ struct Link {
     socket: OwnedFd,
     peer: Option<Peer>,
     inlet: Inlet,
+    is_watched: Cell<bool>,
     /// Whether it has a place among the turns.
     is_in_turn: bool,
     /// Whether it may have something that was not read yet.
@@ -143,6 +147,7 @@ impl SocketReceiver {
             settings,
             capabilities,
             has_met: false,
+            is_awaited: Cell::new(false),
             position: None,
         };
         if let Arrival::Connection(socket, peer) = arrival {
@@ -159,17 +164,13 @@ impl SocketReceiver {
 
     fn connect(&mut self, socket: OwnedFd, peer: Option<Peer>) {
         let at = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
-        if self.watch.add(&socket, FIRST_LINK + at as u64, EventFlags::IN).is_err() {
-            // No memory to watch it: as if it had not been accepted.
-            return;
-        }
         let Settings { framing, .. } = self.settings;
         let mut inlet = Inlet::new(framing, self.capabilities.longest.bytes, None, self.settings.is_packets());
         if !self.door.listens() {
             // The same sender, as far as anybody can tell: what it sent meanwhile is missing.
             inlet.expect(self.position);
         }
-        let link = Link { socket, peer, inlet, is_in_turn: true, may_read: true };
+        let link = Link { socket, peer, inlet, is_watched: Cell::new(false), is_in_turn: true, may_read: true };
         if at == self.links.len() {
             self.links.push(Some(link));
         } else {
@@ -178,20 +179,61 @@ impl SocketReceiver {
         self.turns.push_back(at);
         self.connected += 1;
         self.has_met = true;
+        self.keep_watch();
     }
 
     fn disconnect(&mut self, at: usize) {
         let Some(link) = self.links.get_mut(at).and_then(Option::take) else { return };
-        self.watch.remove(&link.socket);
+        if link.is_watched.get() {
+            self.watch.remove(&link.socket);
+        }
         self.connected -= 1;
+        self.keep_watch();
         self.position = link.inlet.position();
         self.turns.retain(|other| *other != at);
         self.delivered = 0;
     }
 
+    /// Has the watch see who has something, unless it is one alone and only this side waits for it.
+    fn keep_watch(&self) {
+        let wanted = self.connected > 1 || self.is_awaited.get();
+        for (token, link) in (FIRST_LINK..).zip(&self.links) {
+            let Some(link) = link else { continue };
+            match (link.is_watched.replace(wanted), wanted) {
+                (false, true) => self.watch.add_or_end(&link.socket, token, EventFlags::IN),
+                (true, false) => self.watch.remove(&link.socket),
+                _ => {}
+            }
+        }
+    }
+
+    /// What others wait for.
+    fn shown(&self) -> BorrowedFd<'_> {
+        if !self.is_awaited.replace(true) {
+            self.keep_watch();
+        }
+        self.watch.as_fd()
+    }
+
     /// Sees who has something, has come, or is to be tried again; sleeps until the deadline for it.
-    fn look(&mut self, deadline: Deadline) -> Result<(), Unreceived> {
+    fn look(&mut self, mut deadline: Deadline) -> Result<(), Unreceived> {
         self.since_look = 0;
+        let mut unwatched = self.links.iter_mut().enumerate().filter_map(|(at, link)| Some((at, link.as_mut()?)));
+        if let Some((at, link)) = unwatched.find(|(_, link)| !link.is_watched.get()) {
+            let mut fds = [PollFd::new(&link.socket, PollFlags::IN), PollFd::new(&self.watch, PollFlags::IN)];
+            until_any_ready(&mut fds, deadline).map_err(Halt::Fault)?;
+            let [is_ready, are_others] = fds.map(|fd| !fd.revents().is_empty());
+            if is_ready {
+                link.may_read = true;
+                if !core::mem::replace(&mut link.is_in_turn, true) {
+                    self.turns.push_back(at);
+                }
+            }
+            if !are_others {
+                return Ok(());
+            }
+            deadline = Deadline::after(Duration::ZERO);
+        }
         let mut at_door = false;
         for (token, _) in self.watch.look(deadline).map_err(Halt::Fault)? {
             match token {
@@ -264,7 +306,7 @@ impl SocketReceiver {
                 }
                 continue;
             };
-            let Some(Some(Link { socket, peer, inlet, is_in_turn, may_read })) = self.links.get_mut(at) else {
+            let Some(Some(Link { socket, peer, inlet, is_in_turn, may_read, .. })) = self.links.get_mut(at) else {
                 self.turns.pop_front();
                 continue;
             };
@@ -337,7 +379,7 @@ impl Channel for SocketReceiver {
     }
 
     fn awaited(&self) -> Awaited<'_> {
-        Awaited::Descriptor(self.watch.as_fd(), Interest::Readable)
+        Awaited::Descriptor(self.shown(), Interest::Readable)
     }
 
     fn has_more(&mut self) -> bool {
@@ -395,6 +437,6 @@ impl Receiver for SocketReceiver {
 
 impl AsFd for SocketReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.watch.as_fd()
+        self.shown()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::door::{Arrival, Door};
 use super::post::{Ask, Post, Posted};
-use super::settings::{Settings, Side};
+use super::settings::{PACKET, Settings, Side};
 use super::watch::{DOOR, EventFlags, FIRST_LINK, TIMER, Watch};
 use crate::framing::{Framing, HEADER};
 use crate::link::{Halt, Patience, Unsent};
@@ -11,6 +11,7 @@ use core::cell::Cell;
 use ringshm_core::broadcast::OnSlowReader;
 use ringshm_core::error::{OpenError, SendSliceError, SendTimeoutError, TrySendError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Interest, OnDeath, Sender};
+use rustix::net::sockopt::socket_send_buffer_size;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// **What counts as sent.** A message is with the kernel as a whole when a call returns `Ok`, but for a long one of which there was room for a part when
 /// the deadline came: its rest goes first in the next call, and when the sender is dropped, which waits for room for up to a second. If
 /// the receiver goes away before, its successor gets the message from its first byte on. What the kernel had for a receiver that is killed is lost
-/// with it. The numbers go on, so the successor's [`position`](ringshm_core::Receiver::position) says how many messages that are.
+/// with it; over TCP that is so, too, of what is sent without a deadline within 5 ms after it was last asked whether the receiver is still there. The
+/// numbers go on, so the successor's [`position`](ringshm_core::Receiver::position) says how many messages that are.
 ///
 /// As a descriptor it is readable when there is something to do for a call: room after there was none, somebody connected or left, or it is time to
 /// try to connect again.
@@ -49,6 +51,8 @@ pub struct SocketSender {
     staged: Vec<u8>,
     /// Where each of several ends.
     ends: Vec<usize>,
+    /// Bytes that go together at most: of packets, what fits into the smallest buffer of those who are connected.
+    together: usize,
     /// Messages that count as sent, of which the one that they were sent to got a part: for its successor.
     unsent: Vec<u8>,
     has_met: bool,
@@ -62,8 +66,20 @@ struct Link {
     post: Post,
     /// Whether it had no room for the last message.
     is_full: bool,
+    /// What it is watched for, if it is.
+    watched: Cell<Option<EventFlags>>,
+}
+
+impl Link {
+    /// Whether a message, or the rest of one, waits for its room.
+    fn is_blocked(&self) -> bool {
+        self.is_full || self.post.has_rest()
+    }
+
     /// Whether the watch is ready when it has room.
-    is_watched: Cell<bool>,
+    fn shows_room(&self) -> bool {
+        self.watched.get().is_some_and(|flags| flags.contains(EventFlags::OUT))
+    }
 }
 
 impl SocketSender {
@@ -83,6 +99,7 @@ impl SocketSender {
             number: 0,
             staged: Vec::new(),
             ends: Vec::new(),
+            together: TOGETHER,
             unsent: Vec::new(),
             has_met: false,
             is_awaited: Cell::new(false),
@@ -101,10 +118,9 @@ impl SocketSender {
 
     fn connect(&mut self, socket: OwnedFd) {
         let at = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
-        let is_awaited = self.is_awaited.get();
-        if self.watch.add(&socket, FIRST_LINK + at as u64, self.interest(is_awaited)).is_err() {
-            // No memory to watch it: as if it had not come to be.
-            return;
+        if self.form.packets {
+            let room = socket_send_buffer_size(&socket).map_or(0, |bytes| bytes.saturating_sub(PACKET));
+            self.together = self.together.min(room);
         }
         let ask = match (self.capabilities.crosses_hosts, self.form.framing) {
             (true, Framing::Frames) => Ask::RoomAndEnd,
@@ -115,7 +131,12 @@ impl SocketSender {
         if !self.unsent.is_empty() {
             post.keep(&[&core::mem::take(&mut self.unsent)]);
         }
-        let link = Link { post, is_full: false, is_watched: Cell::new(is_awaited) };
+        let is_awaited = self.is_awaited.get();
+        let link = Link { post, is_full: false, watched: Cell::new(None) };
+        // One alone says what has become of it when it is sent to.
+        if is_awaited || self.door.listens() {
+            self.watch_for(at, &link, is_awaited);
+        }
         if at == self.links.len() {
             self.links.push(Some(link));
         } else {
@@ -133,14 +154,26 @@ impl SocketSender {
 
     fn disconnect(&mut self, at: usize) {
         let Some(link) = self.links.get_mut(at).and_then(Option::take) else { return };
-        self.watch.remove(&link.post.socket);
+        if link.watched.get().is_some() {
+            self.watch.remove(&link.post.socket);
+        }
         self.connected -= 1;
         if !self.door.listens() && self.settings.on_death != OnDeath::Disconnect {
             self.unsent = link.post.into_kept();
         }
         // Who waits for room, and for all that were in the way, waits no more.
-        if self.is_awaited.get() && !self.links.iter().flatten().any(|link| link.is_watched.get()) {
+        if self.is_awaited.get() && !self.links.iter().flatten().any(Link::shows_room) {
             self.watch_for_room(|_| true);
+        }
+    }
+
+    /// Has the watch be ready when a connection has ended, and, if that is wanted, when it has `room`.
+    fn watch_for(&self, at: usize, link: &Link, room: bool) {
+        let (socket, token, wanted) = (&link.post.socket, FIRST_LINK + at as u64, self.interest(room));
+        match link.watched.replace(Some(wanted)) {
+            Some(watched) if watched == wanted => {}
+            Some(_) => self.watch.change(socket, token, wanted),
+            None => self.watch.add_or_end(socket, token, wanted),
         }
     }
 
@@ -148,17 +181,15 @@ impl SocketSender {
     fn watch_for_room(&self, of: impl Fn(&Link) -> bool) {
         for (at, link) in self.links.iter().enumerate() {
             let Some(link) = link else { continue };
-            let wanted = of(link);
-            if link.is_watched.replace(wanted) != wanted {
-                self.watch.change(&link.post.socket, FIRST_LINK + at as u64, self.interest(wanted));
-            }
+            self.watch_for(at, link, of(link));
         }
     }
 
     /// What others wait for.
     fn shown(&self) -> BorrowedFd<'_> {
-        if !self.is_awaited.replace(true) && !self.links.iter().flatten().any(|link| link.is_watched.get()) {
-            self.watch_for_room(|_| true);
+        if !self.is_awaited.replace(true) {
+            let waits = self.links.iter().flatten().any(Link::is_blocked);
+            self.watch_for_room(|link| !waits || link.is_blocked());
         }
         self.watch.as_fd()
     }
@@ -252,9 +283,9 @@ impl SocketSender {
 
     /// Sleeps until it may be worth another attempt.
     fn sleep(&mut self, patience: Patience) -> Result<(), Halt> {
-        let is_blocked = |link: &Link| link.is_full || link.post.has_rest();
-        if self.links.iter().flatten().any(is_blocked) {
-            self.watch_for_room(is_blocked);
+        let is_watched = self.door.listens() || self.is_awaited.get();
+        if is_watched && self.links.iter().flatten().any(Link::is_blocked) {
+            self.watch_for_room(Link::is_blocked);
         }
         match patience {
             Patience::Until(deadline) if !deadline.is_over() => {
@@ -344,10 +375,11 @@ impl SocketSender {
     fn send_some(&mut self, messages: &[&[u8]], sent: &mut usize) -> Result<(), Unsent> {
         let Some(first) = messages.first() else { return Ok(()) };
         self.form.check(first)?;
-        if self.form.packets && !self.door.listens() {
+        let is_bare = self.form.framing == Framing::Bare;
+        if is_bare && !self.door.listens() {
             return self.send_packets(messages, sent);
         }
-        if self.form.packets || !self.stage_together(messages) {
+        if is_bare || !self.stage_together(messages) {
             self.send_one(first, Patience::ENDLESS)?;
             *sent += 1;
             return Ok(());
@@ -376,6 +408,7 @@ impl SocketSender {
         self.after(outcome.map(drop))
     }
 
+    /// For foreign programs, to which a packet is a message.
     fn send_packets(&mut self, messages: &[&[u8]], sent: &mut usize) -> Result<(), Unsent> {
         self.prepare(Patience::ENDLESS)?;
         let Some(Some(link)) = self.links.first_mut() else { return Ok(()) };
@@ -404,13 +437,13 @@ impl SocketSender {
         }
     }
 
-    /// Stages the first messages, as many as go together. `false`: the first goes alone.
+    /// Stages the first messages, as many as go together: in one packet, too, of which the receiver cuts them. `false`: the first goes alone.
     fn stage_together(&mut self, messages: &[&[u8]]) -> bool {
         self.staged.clear();
         self.ends.clear();
         for (number, message) in (self.number..).zip(messages) {
             let end = self.staged.len() + self.form.framing.overhead() + message.len();
-            if end > TOGETHER || self.form.check(message).is_err() {
+            if end > self.together || self.form.check(message).is_err() {
                 break;
             }
             self.form.stage(message, number, &mut self.staged);

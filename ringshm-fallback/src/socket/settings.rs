@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 /// The longest message of a stream, if nothing else is asked for: what a receiver keeps in memory for each connection, at most.
 pub(crate) const LONGEST: usize = 16 << 20;
 /// What the kernel takes of a packet's room in a socket's buffer.
-const PACKET: usize = 32;
+pub(super) const PACKET: usize = 32;
 /// What is read at once: the longest packet.
 const LONGEST_PACKET: usize = 1 << 20;
 
@@ -92,7 +92,7 @@ impl Settings {
         Ok(Capabilities {
             mechanism: self.mechanism,
             longest,
-            carries_empty: !matches!(framing, Framing::Raw(_) | Framing::Bare),
+            shortest: usize::from(matches!(framing, Framing::Raw(_) | Framing::Bare)),
             forbidden: (framing == Framing::Lines).then_some(b'\n'),
             keeps_boundaries: !matches!(framing, Framing::Raw(_)),
             order: Order::Sent,

@@ -7,6 +7,7 @@ use ringshm_core::error::OpenError;
 use ringshm_core::{Deadline, Fault};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -23,6 +24,9 @@ pub(crate) const FIRST_LINK: u64 = 2;
 const EVENTS: usize = 64;
 
 /// An epoll of its own: readable when anything that it watches is ready, or the timer has gone off.
+///
+/// Each message through a socket that is watched calls the epoll back, whether anybody sleeps on it or not: 50 ns more, on either side, of 730. So a
+/// connection is watched only where there are several, or others look at the descriptor.
 #[derive(Debug)]
 pub(crate) struct Watch {
     epoll: OwnedFd,
@@ -47,6 +51,13 @@ impl Watch {
 
     pub(crate) fn add(&self, fd: impl AsFd, token: u64, flags: EventFlags) -> Result<(), Errno> {
         epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), flags)
+    }
+
+    /// Watches a connection. If there is no memory to watch it, it is ended, and both sides find that out as of any other end.
+    pub(crate) fn add_or_end(&self, socket: &OwnedFd, token: u64, flags: EventFlags) {
+        if self.add(socket, token, flags).is_err() {
+            let _ = shutdown(socket, Shutdown::Both);
+        }
     }
 
     /// Watches for something else. Cannot fail for what is watched.

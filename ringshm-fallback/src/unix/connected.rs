@@ -73,7 +73,8 @@ impl Connected {
     }
 
     /// Describes a sequence of packets (`SOCK_SEQPACKET`): the kernel keeps the boundaries of messages, and takes each as a whole or not at all. A
-    /// message is as long as a socket's buffer allows, at most. The place is as for [`stream`](Self::stream).
+    /// message is as long as a socket's buffer allows, at most. Frames that are sent together by `send_slice` share a packet. The place is as for
+    /// [`stream`](Self::stream).
     pub fn seqpacket(place: &str) -> Self {
         Self::new(place, SocketType::SEQPACKET)
     }

@@ -83,7 +83,8 @@ impl Dgram {
         }
     }
 
-    /// [`Framing::Frames`] (default): each datagram begins with a header, and what got lost is counted. [`Framing::Bare`]: the message alone, for
+    /// [`Framing::Frames`] (default): each message begins with a header, and what got lost is counted; messages that are sent together by `send_slice`
+    /// share a datagram. [`Framing::Bare`]: the message alone, for
     /// foreign programs. Both sides must choose the same.
     pub fn framing(mut self, framing: Framing) -> Self {
         self.framing = framing;
@@ -128,7 +129,8 @@ impl Dgram {
         let place = Place::parse(&self.place)?;
         let is_framed = is_framed(self.framing)?;
         let socket = new_socket()?;
-        let outgoing = Outgoing::new(is_framed, longest(&socket, self.max_message, is_framed)?);
+        let longest = longest(&socket, self.max_message, is_framed)?;
+        let outgoing = Outgoing::new(is_framed, longest, room(&socket)?);
         // An address of its own, which the kernel makes up: by it the receiver tells senders apart.
         bind(&socket, &SocketAddrUnix::new_unnamed()).map_err(os("giving the sender an address (bind)"))?;
         let awaits = self.on_death != OnDeath::Disconnect;
@@ -184,11 +186,16 @@ fn new_socket() -> Result<OwnedFd, OpenError> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).map_err(os("making a socket"))
 }
 
+/// Bytes of the longest datagram that goes through `socket` as it is.
+fn room(socket: &OwnedFd) -> Result<usize, OpenError> {
+    let failed = os("asking for the size of the send buffer (SO_SNDBUF)");
+    Ok(socket_send_buffer_size(socket).map_err(failed)?.saturating_sub(RESERVED))
+}
+
 /// The longest message that goes through `socket`, whose buffer is enlarged if more is wanted.
 fn longest(socket: &OwnedFd, wanted: Option<usize>, is_framed: bool) -> Result<usize, OpenError> {
     let header = if is_framed { HEADER } else { 0 };
-    let failed = os("asking for the size of the send buffer (SO_SNDBUF)");
-    let fits = || socket_send_buffer_size(socket).map(|bytes| bytes.saturating_sub(RESERVED + header)).map_err(&failed);
+    let fits = || room(socket).map(|bytes| bytes.saturating_sub(header));
     let usual = fits()?;
     let Some(wanted) = wanted else { return Ok(usual) };
     if wanted > usual {
@@ -210,7 +217,7 @@ fn capabilities(bytes: usize, is_framed: bool) -> Capabilities {
     Capabilities {
         mechanism: "unix datagrams",
         longest: Longest { bytes, because },
-        carries_empty: true,
+        shortest: 0,
         forbidden: None,
         keeps_boundaries: true,
         order: Order::Sent,

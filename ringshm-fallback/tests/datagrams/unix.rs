@@ -300,6 +300,29 @@ fn a_longer_message_needs_a_larger_buffer_on_both_sides_which_has_a_limit() {
 }
 
 #[test]
+fn what_is_sent_together_shares_a_datagram_for_which_every_receiver_has_room() {
+    let folder = Folder::new();
+    let mut sink = receiver(&format!("{}&max_message=100", name(&folder)));
+    let mut source = sender(&name(&folder));
+    let (short, long) = ([7; 100], [8; 101]);
+    // More than all the datagrams that the queue holds, if each were alone.
+    let count = 40 * queue() as usize;
+    let mut messages = vec![&short[..]; count];
+    messages[3] = &long;
+    source.send_slice(&messages).expect("nobody has to wait for room");
+    for number in 0..count as u64 {
+        if number == 3 {
+            let refusal = sink.try_recv(&mut Vec::new());
+            assert!(matches!(refusal, Err(TryRecvError::Rejected(_))), "{refusal:?}");
+        } else {
+            assert_eq!(receive(&mut *sink), short);
+        }
+        assert_eq!(sink.position(), Some(number + 1));
+    }
+    assert_eq!(sink.try_recv(&mut Vec::new()), Err(TryRecvError::Empty));
+}
+
+#[test]
 fn a_name_has_one_receiver() {
     let folder = Folder::new();
     let name = name(&folder);

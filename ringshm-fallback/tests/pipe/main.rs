@@ -131,7 +131,7 @@ fn packets_are_received_whole_by_several_receivers() {
         let (mut sender, receiver) = options.clone().pair().unwrap();
         let other = options.clone().receiver_on(receiver.as_fd().try_clone_to_owned().unwrap()).unwrap();
         let can = sender.capabilities();
-        assert_eq!((can.receivers, can.carries_empty), (Parties::Many, framing == Framing::Frames));
+        assert_eq!((can.receivers, can.shortest), (Parties::Many, usize::from(framing == Framing::Bare)));
         let longest = can.longest.bytes;
         assert_eq!(longest, 4096 - framing.overhead());
         let too_large = TrySendError::TooLarge { len: longest + 1, max: longest };

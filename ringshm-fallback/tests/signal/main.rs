@@ -130,8 +130,8 @@ fn what_does_not_fit_is_too_large_and_what_has_no_such_length_is_unsupported() {
     let child = receiver(&folder, "");
     for (options, max, unsupported) in [("", 7, None), ("&framing=raw:4", 4, Some(3)), ("&framing=raw:8", 8, Some(0))] {
         let mut sender = sender(&child, options).unwrap();
-        let Capabilities { longest, carries_empty, loss, .. } = sender.capabilities();
-        assert_eq!((longest.bytes, carries_empty, loss), (max, unsupported.is_none(), Loss::WithReceiver));
+        let Capabilities { longest, shortest, loss, .. } = sender.capabilities();
+        assert_eq!((longest.bytes, shortest, loss), (max, unsupported.map_or(0, |_| max), Loss::WithReceiver));
         assert_eq!(sender.try_send(&vec![0; max + 1]), Err(TrySendError::TooLarge { len: max + 1, max }));
         if let Some(len) = unsupported {
             assert!(matches!(sender.try_send(&vec![0; len]), Err(TrySendError::Unsupported { .. })));

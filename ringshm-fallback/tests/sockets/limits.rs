@@ -1,13 +1,15 @@
 //! What cannot be: names, options, lengths.
 
-use super::support::{Folder, record};
-use super::{free_port, receive, receiver, sender};
-use ringshm_core::Sender as _;
+use super::support::{Folder, PATIENCE, record};
+use super::{free_port, names, receive, receiver, sender};
 use ringshm_core::error::{OpenError, TrySendError};
+use ringshm_core::{Awaited, Channel, Deadline, Sender as _};
 use ringshm_fallback::address::Address;
 use ringshm_fallback::open;
 use ringshm_fallback::tcp::Tcp;
+use ringshm_fallback::wait::{Wake, until_ready};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::time::Duration;
 
 fn refusals(name: &str) -> [OpenError; 2] {
     let address = || Address::parse(name).expect("it can be taken apart");
@@ -137,4 +139,33 @@ fn nobody_is_starved_by_one_who_sends_without_end() {
     quiet.send(&record(0)).expect("it listens");
     let others = (0..).take_while(|_| receive(&mut *sink) != record(0)).count();
     assert!(others < 500, "{others} messages of another one came first");
+}
+
+#[test]
+fn a_descriptor_that_is_asked_for_late_shows_what_happens_to_a_connection_that_was_there_before() {
+    let folder = Folder::for_leftovers();
+    let wakes = |channel: &dyn Channel, timeout| {
+        let Awaited::Descriptor(descriptor, interest) = channel.awaited() else { panic!("it has a descriptor") };
+        until_ready(descriptor, interest, Deadline::after(timeout)).expect("there is memory") == Wake::Ready
+    };
+    for name in names(&folder) {
+        let (mut sink, mut source) = (receiver(&name), sender(&name));
+        source.send(&record(0)).expect("there is room");
+        assert_eq!(receive(&mut *sink), record(0));
+        // From here on neither calls, and both are to be told.
+        assert!(!wakes(&*sink, Duration::ZERO), "{name}: nothing has come");
+        source.send(&record(1)).expect("there is room");
+        assert!(wakes(&*sink, PATIENCE), "{name}");
+        assert_eq!(receive(&mut *sink), record(1));
+
+        let mut number = 2;
+        while source.try_send(&record(number)).is_ok() {
+            number += 1;
+        }
+        assert!(!wakes(&*source, Duration::ZERO), "{name}: there is no room");
+        for expected in 2..number {
+            assert_eq!(receive(&mut *sink), record(expected));
+        }
+        assert!(wakes(&*source, PATIENCE), "{name}: there is room again");
+    }
 }

@@ -30,6 +30,12 @@ impl Folder {
         folder
     }
 
+    /// What the ring in it is called: there is none.
+    #[allow(clippy::unused_self, reason = "folders for rings have a field for it")]
+    pub(crate) fn ring(&self) -> &str {
+        ""
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -16,8 +16,10 @@
 #![allow(unsafe_code, reason = "semget, semctl and semtimedop, which no library offers")]
 
 mod error;
+mod locks;
 
 pub use error::{OpError, OpTimeoutError, OpenError, SetId, TryOpError};
+pub use locks::{LockSet, Owner};
 
 use crate::time::Deadline;
 use core::time::Duration;
@@ -157,9 +159,9 @@ impl SemaphoreSet {
         loop {
             let id = SetId { key, id: find(key)? };
             match look(id) {
-                Ok((set, true)) => return Ok(set),
-                Ok((_, false)) if patience.is_over() => return Err(OpenError::Unfinished { set: id }),
-                Ok((_, false)) => {}
+                Ok(State { set, is_finished: true, .. }) => return Ok(set),
+                Ok(_) if patience.is_over() => return Err(OpenError::Unfinished { set: id }),
+                Ok(_) => {}
                 // Removed under our hands: there is none with this key now, or another.
                 Err(error) if is_gone(&error) => {}
                 Err(source) => return Err(OpenError::from_io(source, key, "looking at it (semctl IPC_STAT)")),
@@ -197,7 +199,7 @@ impl SemaphoreSet {
     /// [`OpenError::NotFound`], [`OpenError::Permission`], [`OpenError::Os`].
     pub fn attach(id: i32) -> Result<Self, OpenError> {
         match look(SetId { key: libc::IPC_PRIVATE, id }) {
-            Ok((set, _)) => Ok(set),
+            Ok(state) => Ok(state.set),
             Err(error) if is_gone(&error) => Err(OpenError::NotFound { set: SetId { key: libc::IPC_PRIVATE, id } }),
             Err(source) => Err(OpenError::from_io(source, libc::IPC_PRIVATE, "looking at it (semctl IPC_STAT)")),
         }
@@ -343,17 +345,20 @@ fn make(key: c_int, mode: u32, counts: &[u16]) -> Result<SemaphoreSet, OpenError
     }
     let flags = libc::IPC_CREAT | libc::IPC_EXCL | (mode & 0o777) as c_int;
     // SAFETY: numbers only.
-    let id =
-        checked(unsafe { libc::semget(key, len.into(), flags) }).map_err(|source| match source.raw_os_error() {
-            Some(libc::EINVAL) => OpenError::TooLarge { key },
-            _ => OpenError::from_io(source, key, "making it (semget)"),
-        })?;
+    let id = checked(unsafe { libc::semget(key, len.into(), flags) }).map_err(|source| error_of_making(source, key))?;
     let set = SemaphoreSet { id: SetId { key, id }, len };
     set.finish(counts).map_err(|(source, step)| {
         let _ = set.remove();
         OpenError::from_io(source, key, step)
     })?;
     Ok(set)
+}
+
+fn error_of_making(source: io::Error, key: c_int) -> OpenError {
+    match source.raw_os_error() {
+        Some(libc::EINVAL) => OpenError::TooLarge { key },
+        _ => OpenError::from_io(source, key, "making it (semget)"),
+    }
 }
 
 impl SemaphoreSet {
@@ -380,14 +385,22 @@ fn find(key: c_int) -> Result<c_int, OpenError> {
     id.map_err(|source| OpenError::from_io(source, key, "finding it (semget)"))
 }
 
-/// A set that there is, and whether it has ever been operated on.
-fn look(id: SetId) -> io::Result<(SemaphoreSet, bool)> {
+/// What the kernel says of a set.
+struct State {
+    set: SemaphoreSet,
+    /// Whether it has ever been operated on.
+    is_finished: bool,
+    owner: Owner,
+}
+
+fn look(id: SetId) -> io::Result<State> {
     let mut state = core::mem::MaybeUninit::<libc::semid_ds>::zeroed();
     // SAFETY: a `semid_ds` for the kernel to fill.
     checked(unsafe { libc::semctl(id.id, 0, libc::IPC_STAT, state.as_mut_ptr()) })?;
     // SAFETY: the kernel has filled it; it consists of numbers, and was zero before.
     let state = unsafe { state.assume_init() };
-    Ok((SemaphoreSet { id, len: state.sem_nsems as u16 }, state.sem_otime != 0))
+    let owner = Owner { owner: state.sem_perm.uid, creator: state.sem_perm.cuid };
+    Ok(State { set: SemaphoreSet { id, len: state.sem_nsems as u16 }, is_finished: state.sem_otime != 0, owner })
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -2,6 +2,7 @@
 
 use ringshm_core::broadcast::{self, Seat};
 use ringshm_core::error::{RecvError, SendError, TryRecvError, TrySendError};
+use ringshm_core::traits::OfRing;
 use ringshm_core::{Consumer, Payload, Producer, RecordConsumer, RecordProducer, Waitable, frames, latest, mpmc};
 use ringshm_sync::watch::{AnyBell, Watched};
 
@@ -60,7 +61,10 @@ pub(super) fn unless_early<R>(received: Result<R, TryRecvError>) -> Option<Resul
 }
 
 /// As [`unless_early`]. What was not sent is given back to where it was.
-fn unless_full<T>(sent: Result<(), TrySendError<T>>, keep: impl FnOnce(T)) -> Option<Result<(), SendError<T>>> {
+pub(super) fn unless_full<T>(
+    sent: Result<(), TrySendError<T>>,
+    keep: impl FnOnce(T),
+) -> Option<Result<(), SendError<T>>> {
     match sent {
         Ok(()) => Some(Ok(())),
         Err(TrySendError::Full(message) | TrySendError::Stalled(message, _)) => {
@@ -134,6 +138,30 @@ receives_bytes! {
     [] RecordConsumer, consumer, into => consumer.try_recv(into);
     [] mpmc::ByteConsumer, consumer, into => consumer.try_recv(into).map(|()| into.len());
     [S: Seat + Send] broadcast::RecordReceiver<S>, consumer, into => consumer.try_recv(into);
+}
+
+impl<C: ringshm_core::Receiver> Receives for OfRing<C> {
+    type Message = Vec<u8>;
+
+    fn try_recv_message(&mut self) -> Result<Vec<u8>, TryRecvError> {
+        let mut message = Vec::new();
+        self.try_recv_into(&mut message).map(|_| message)
+    }
+}
+
+impl<C: ringshm_core::Receiver> ReceivesBytes for OfRing<C> {
+    fn try_recv_into(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
+        self.get_mut().try_recv(into)
+    }
+}
+
+impl<C: ringshm_core::Sender> Sends for OfRing<C> {
+    type Message<'a> = &'a [u8];
+    type Unsent = ();
+
+    fn try_send_message(&mut self, message: &mut Option<&[u8]>) -> Option<Result<(), SendError<()>>> {
+        unless_full(self.get_mut().try_send((*message)?), |()| ())
+    }
 }
 
 macro_rules! sends_values {

@@ -31,6 +31,12 @@ pub(super) struct Reactor {
     /// Before the descriptor: it is deregistered while it is open.
     registered: Registered,
     descriptor: Descriptor,
+    looks: Looks,
+}
+
+/// The times at which a task looks by itself, told by its executor's timer.
+#[derive(Debug)]
+pub(super) struct Looks {
     /// Until the next look. `None`: there is none.
     timer: Option<Timer>,
     _reminded: Reminded,
@@ -59,17 +65,13 @@ impl Reactor {
         let fd = descriptor.as_fd().try_clone_to_owned()?;
         // SAFETY: it is moved in there, and an `OwnedFd` is always the same open descriptor.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
-        let reminded = Reminded::new();
-        let timer = next_look().map(|at| Timer::Tokio(Box::pin(tokio::time::sleep_until(at.into()))));
-        Ok(Self { registered: Registered::Tokio(fd), descriptor, timer, _reminded: reminded })
+        Ok(Self { registered: Registered::Tokio(fd), descriptor, looks: Looks::in_tokio() })
     }
 
     #[cfg(feature = "async-io")]
     pub(super) fn async_io(descriptor: Descriptor) -> io::Result<Self> {
         let fd = async_io::Async::new_nonblocking(descriptor.as_fd().try_clone_to_owned()?)?;
-        let reminded = Reminded::new();
-        let timer = next_look().map(|at| Timer::AsyncIo(async_io::Timer::at(at)));
-        Ok(Self { registered: Registered::AsyncIo(fd), descriptor, timer, _reminded: reminded })
+        Ok(Self { registered: Registered::AsyncIo(fd), descriptor, looks: Looks::in_async_io() })
     }
 
     pub(super) fn mechanism(&self) -> Mechanism {
@@ -86,13 +88,8 @@ impl Reactor {
             }
         }
         self.descriptor.register();
-        // One that has run out is of an earlier wait, or has led to this one: which looks.
-        while self.timer.as_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
-            match (next_look(), &mut self.timer) {
-                (Some(at), Some(timer)) => timer.set(at),
-                (_, timer) => *timer = None,
-            }
-        }
+        // One that was due was of an earlier wait, or has led to this one: which looks.
+        self.looks.are_due(cx);
         true
     }
 
@@ -107,6 +104,37 @@ impl Reactor {
 
     pub(super) fn quit(&mut self) {
         self.descriptor.quit();
+    }
+}
+
+impl Looks {
+    #[cfg(feature = "tokio")]
+    pub(super) fn in_tokio() -> Self {
+        Self::told_by(|at| Timer::Tokio(Box::pin(tokio::time::sleep_until(at.into()))))
+    }
+
+    #[cfg(feature = "async-io")]
+    pub(super) fn in_async_io() -> Self {
+        Self::told_by(|at| Timer::AsyncIo(async_io::Timer::at(at)))
+    }
+
+    fn told_by(timer: impl FnOnce(Instant) -> Timer) -> Self {
+        // Before the first look is asked for.
+        let reminded = Reminded::new();
+        Self { timer: next_look().map(timer), _reminded: reminded }
+    }
+
+    /// Whether it was time for a look. Registers the waker for the next.
+    pub(super) fn are_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut are_due = false;
+        while self.timer.as_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+            are_due = true;
+            match (next_look(), &mut self.timer) {
+                (Some(at), Some(timer)) => timer.set(at),
+                (_, timer) => *timer = None,
+            }
+        }
+        are_due
     }
 }
 

@@ -111,7 +111,7 @@ impl Plan {
                 bytes,
                 because: "half of the ring that may carry it: give both sides a larger capacity",
             },
-            carries_empty: true,
+            shortest: 0,
             forbidden: None,
             keeps_boundaries: true,
             order: Order::Sent,

@@ -19,7 +19,7 @@
 
 #![allow(unsafe_code, reason = "writes where it must not, to be killed for it")]
 
-use crate::support::{NAME, report};
+use crate::support::{report, ring_of_parent};
 use ringshm::broadcast::{self, Broadcast, OnSlowReader, Readable, Start};
 use ringshm::{Builder, OnDeath, RecvError, TrySendError, Wait, latest};
 use std::io::{BufWriter, Write as _};
@@ -150,7 +150,7 @@ fn ring<M: ?Sized>(capacity: u64, options: &[&str]) -> Builder<Broadcast<M>>
 where
     Broadcast<M>: Readable,
 {
-    let builder = ringshm::broadcast::<M>(NAME);
+    let builder = ringshm::broadcast::<M>(&ring_of_parent());
     // What is created by default, others may join who want it smaller; so whoever wants any joins whatever there is.
     let builder = if options.contains(&"any") { builder } else { builder.capacity(capacity) };
     let evict = options.iter().find_map(|option| option.strip_prefix("evict="));
@@ -223,11 +223,12 @@ impl Actor {
                 "ok".to_owned()
             }
             ["l-writer", ref options @ ..] => {
-                let writer = choose(ringshm::latest::<Value>(NAME), options).producer().expect("a register");
+                let writer =
+                    choose(ringshm::latest::<Value>(&ring_of_parent()), options).producer().expect("a register");
                 format!("open {}", self.writer.insert(writer).written())
             }
             ["l-reader", ref options @ ..] => {
-                let reader = choose(ringshm::latest::<Value>(NAME), options).reader().expect("a register");
+                let reader = choose(ringshm::latest::<Value>(&ring_of_parent()), options).reader().expect("a register");
                 format!("open {}", self.reader.insert(reader).position())
             }
             ["l-write", to, ref how @ ..] => {

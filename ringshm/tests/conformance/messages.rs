@@ -16,7 +16,7 @@ const USUAL: usize = 300;
 impl Shape {
     pub(crate) fn of(capabilities: &Capabilities) -> Self {
         Self {
-            shortest: usize::from(!capabilities.carries_empty),
+            shortest: capabilities.shortest,
             longest: capabilities.longest.bytes.min(USUAL),
             forbidden: capabilities.forbidden,
         }
@@ -38,9 +38,11 @@ impl Shape {
         self.of_len(number, self.shortest + (number.wrapping_mul(7919) % span as u64) as usize)
     }
 
-    /// A message of two bytes, that says whose it is and which of theirs.
-    pub(crate) fn signed(self, sender: u8, number: u8) -> [u8; 2] {
+    /// A short message whose first two bytes say whose it is and which of theirs.
+    pub(crate) fn signed(self, sender: u8, number: u8) -> Vec<u8> {
         // Neither is ever a forbidden byte.
-        [sender | 0x80, number | 0x80]
+        let mut message = vec![sender | 0x80, number | 0x80];
+        message.resize(self.shortest.max(2), 0);
+        message
     }
 }

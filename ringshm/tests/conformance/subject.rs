@@ -3,6 +3,7 @@
 use ringshm::{Receiver, Sender};
 use std::io::ErrorKind;
 use std::os::fd::{IntoRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -40,7 +41,11 @@ impl Subject {
             })
             .expect("the numbers do not end");
         let path = folder.to_str().expect("it has a plain name");
+        // Of the folder's own inode, which nobody else has while it is there.
+        let inode = std::fs::metadata(&folder).expect("the folder is there").ino();
+        let key = format!("{:#x}", 0x5200_0000 | (inode & 0xff_ffff));
         let name = template.replace("{id}", &id).replace("{dir}", path).replace("{port}", &free_port());
+        let name = name.replace("{key}", &key);
         Self { name, folder, other_end: Mutex::new(None) }
     }
 
@@ -79,8 +84,17 @@ impl Subject {
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// Both sides.
+    /// Whether a receiver is there as long as its process is: then its end is no matter for a test in one process.
+    pub(crate) fn ends_with_its_process(&self) -> bool {
+        self.name.starts_with("signal:")
+    }
+
+    /// Both sides, and first the one that the other connects to: so they are connected, or at the first message.
     pub(crate) fn sides(&self) -> (Box<dyn Sender>, Box<dyn Receiver>) {
+        if self.name.contains("listen=sender") {
+            let sender = self.sender();
+            return (sender, self.receiver());
+        }
         let receiver = self.receiver();
         (self.sender(), receiver)
     }

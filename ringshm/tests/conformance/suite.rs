@@ -3,15 +3,15 @@
 use crate::messages::Shape;
 use crate::subject::Subject;
 use ringshm::{
-    Batch, Capabilities, Deadline, Loss, Parties, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError,
-    Sender, TryRecvError, TrySendError, WaitSet,
+    Batch, Capabilities, Deadline, Loss, Parties, Receiver, RecvError, RecvTimeoutError, SendError, SendSliceError,
+    SendTimeoutError, Sender, TryRecvError, TrySendError, WaitSet,
 };
 use std::io::ErrorKind;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what is to happen. Only a failure waits that long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it waits for what is not to happen.
 const MOMENT: Duration = Duration::from_millis(20);
 
@@ -86,22 +86,26 @@ fn can_be_full(capabilities: &Capabilities) -> bool {
 pub(crate) fn opens_in_either_order(subject: &Subject) {
     let mut receiver = subject.receiver();
     let mut sender = subject.sender();
-    let shape = Shape::of(&sender.capabilities());
-    send(&mut *sender, &shape.message(1));
-    assert_eq!(receive(&mut *receiver), shape.message(1));
-    drop((sender, receiver));
-
-    let mut sender = subject.sender();
-    if sender.capabilities().loss == Loss::AnyTime {
+    let capabilities = sender.capabilities();
+    let shape = Shape::of(&capabilities);
+    // In another thread: it may have to wait until the receiver, in its call, has come to it.
+    let sending = |mut sender: Box<dyn Sender>, number| {
+        move || {
+            send(&mut *sender, &shape.message(number));
+            sender
+        }
+    };
+    if capabilities.loss == Loss::AnyTime {
+        // What is sent before the receiver has come is lost.
+        send(&mut *sender, &shape.message(1));
+        assert_eq!(receive(&mut *receiver), shape.message(1));
         return;
     }
-    let sending = thread::spawn(move || {
-        send(&mut *sender, &shape.message(2));
-        sender
-    });
-    let mut receiver = subject.receiver();
-    assert_eq!(receive(&mut *receiver), shape.message(2));
-    drop(sending.join().expect("it does not panic"));
+    drop(beside(sending(sender, 1), || assert_eq!(receive(&mut *receiver), shape.message(1))));
+    drop(receiver);
+
+    let sender = subject.sender();
+    drop(beside(sending(sender, 2), || assert_eq!(receive(&mut *subject.receiver()), shape.message(2))));
 }
 
 pub(crate) fn keeps_order_and_each_message_once(subject: &Subject) {
@@ -219,23 +223,25 @@ pub(crate) fn carries_the_longest_message_and_no_longer(subject: &Subject) {
 pub(crate) fn carries_empty_messages_and_any_byte(subject: &Subject) {
     let (mut sender, mut receiver) = subject.sides();
     let capabilities = sender.capabilities();
-    if capabilities.carries_empty {
+    for len in 0..capabilities.shortest {
+        let refusal = sender.try_send(&vec![1; len]);
+        assert!(matches!(refusal, Err(TrySendError::Unsupported { .. })), "{len} bytes: {refusal:?}");
+    }
+    if capabilities.shortest == 0 {
         send(&mut *sender, b"");
         assert_eq!(receive(&mut *receiver), b"");
-    } else {
-        let refusal = sender.try_send(b"");
-        assert!(matches!(refusal, Err(TrySendError::Unsupported { .. })), "{refusal:?}");
     }
     for byte in 0..=u8::MAX {
         if capabilities.longest.bytes == 0 {
             return;
         }
+        let message = vec![byte; capabilities.shortest.max(1)];
         if capabilities.forbidden == Some(byte) {
-            let refusal = sender.try_send(&[byte]);
+            let refusal = sender.try_send(&message);
             assert!(matches!(refusal, Err(TrySendError::Unsupported { .. })), "{refusal:?}");
         } else {
-            send(&mut *sender, &[byte]);
-            assert_eq!(receive(&mut *receiver), [byte]);
+            send(&mut *sender, &message);
+            assert_eq!(receive(&mut *receiver), message);
         }
     }
 }
@@ -268,7 +274,7 @@ pub(crate) fn tells_the_sender_of_the_end(subject: &Subject) {
     send(&mut *sender, &shape.message(0));
     assert_eq!(receive(&mut *receiver), shape.message(0));
     drop(receiver);
-    if !capabilities.tells_sender {
+    if !capabilities.tells_sender || subject.ends_with_its_process() {
         return;
     }
     let begun = Instant::now();
@@ -321,7 +327,7 @@ pub(crate) fn lets_a_blocked_sender_go(subject: &Subject) {
     }
     let (sent, mut sender) = sending.join().expect("it does not panic");
     assert_eq!(sent, Ok(()));
-    if sender.capabilities().tells_sender {
+    if sender.capabilities().tells_sender && !subject.ends_with_its_process() {
         let count = fill(&mut *sender, shape);
         let last = shape.message(count);
         let sending = blocked(move || sender.send(&last));
@@ -432,7 +438,11 @@ fn connect(sender: &mut dyn Sender, receivers: &mut [Box<dyn Receiver>], shape: 
     for receiver in receivers {
         loop {
             assert!(begun.elapsed() < PATIENCE, "a receiver is never connected");
-            send(sender, &shape.signed(2, 0));
+            match sender.try_send(&shape.signed(2, 0)) {
+                // There is nobody yet: the receivers come to it, in their calls.
+                Ok(()) | Err(TrySendError::Full(())) => {}
+                Err(error) => panic!("{error:?}"),
+            }
             if receiver.recv_timeout(&mut message, MOMENT).is_ok() {
                 break;
             }
@@ -444,6 +454,14 @@ pub(crate) fn carries_batches(subject: &Subject) {
     let (mut sender, mut receiver) = subject.sides();
     let capabilities = receiver.capabilities();
     let shape = Shape::of(&capabilities);
+    let too_long = vec![1; capabilities.longest.bytes + 1];
+    let (first, second) = (shape.message(1), shape.message(2));
+    let refusal = sender.send_slice(&[&first, &second, &too_long, &first]).expect_err("one is too long");
+    assert!(matches!(refusal, SendSliceError { sent: 2, cause: SendError::TooLarge { .. } }), "{refusal:?}");
+    for message in [first, second] {
+        assert_eq!(receive(&mut *receiver), message, "those before it come");
+    }
+    assert_eq!(receiver.try_recv(&mut Vec::new()), Err(TryRecvError::Empty), "those behind it do not");
     const COUNT: u64 = 500;
     let messages: Vec<_> = (0..COUNT).map(|n| shape.message(n)).collect();
     let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();

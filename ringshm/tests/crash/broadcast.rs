@@ -56,7 +56,7 @@ pub(crate) fn a_producer_dies_broadcasting(ring: &Ring, victim: &mut Victim) {
     let (received, missed) = counts(&lossy.hear());
     assert_eq!(received + missed, 300);
     [successor, lossless, lossy].into_iter().for_each(Process::finish);
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// The victim receives a part, wakes a producer that it holds up, and then is nobody to wait for.
@@ -79,7 +79,7 @@ pub(crate) fn a_lossless_reader_dies(ring: &Ring, victim: &mut Victim) {
     producer.finish();
     assert_eq!(other.hear(), "received 300 missed 0: Disconnected");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// The victim may die asleep, or anywhere else: nobody notices.
@@ -97,7 +97,7 @@ pub(crate) fn a_lossy_reader_dies(ring: &Ring, victim: &mut Victim) {
     producer.finish();
     assert_eq!(other.hear(), "received 300 missed 0: Disconnected");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// A stopped reader is evicted by the victim, or by its successor, and learns it when it goes on.
@@ -118,7 +118,7 @@ pub(crate) fn an_evicting_producer_dies(ring: &Ring, victim: &mut Victim) {
     assert_eq!(slow.ask("b-drain"), "received 0 missed 0: Evicted");
     successor.finish();
     slow.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// A reader that sleeps is woken by the victim, or by its successor, and never sees half a value.
@@ -138,5 +138,5 @@ pub(crate) fn the_writer_of_a_register_dies(ring: &Ring, victim: &mut Victim) {
     assert_eq!(reader.hear(), "Some(40)");
     successor.finish();
     reader.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }

@@ -97,7 +97,7 @@ fn a_ring_whose_gate_is_held_by_a_stopped_process_can_be_removed_by_force() {
     assert_eq!(producer.ask("send 0 3"), "sent 3");
     let mut stopped = stopped_in_the_gate(&ring, &pipe, &ring.opening("consumer", ""));
     assert_eq!(Process::start(&ring.folder).ask("remove ring force"), "ok");
-    ring.folder.assert_empty();
+    ring.assert_gone();
     // The one that was about to join finds that the ring is gone, and makes a new one.
     pipe.empty();
     stopped.resume();
@@ -125,4 +125,20 @@ fn whoever_leaves_while_the_gate_is_held_leaves_the_ring_to_the_next() {
     assert_eq!(producer.ask("count"), "0", "what was over has made way for a new ring");
     assert_eq!(producer.ask("detach"), "ok");
     ring.remove();
+}
+
+#[test]
+fn who_makes_the_locks_of_a_segment_and_comes_second_through_their_gate_joins_the_first() {
+    let (ring, pipe) = (Ring::system_v(Carrier::Fixed), FullPipe::new());
+    let mut first = Process::start_with(&ring.folder, |child| _ = child.env("RINGSHM_CRASH_LOG", &pipe.path));
+    first.tell(&ring.opening("consumer", ""));
+    until("the locks are made", || ring.remains() == ["sem"]);
+    let mut producer = ring.producer("");
+    assert_eq!(producer.ask("send 0 3"), "sent 3");
+    pipe.empty();
+    assert_eq!(first.hear(), "open 0");
+    assert_eq!(first.ask("recv 0 3"), "received 3");
+    producer.finish();
+    first.finish();
+    ring.assert_gone();
 }

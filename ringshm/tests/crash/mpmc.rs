@@ -31,7 +31,7 @@ fn is_played_before(ring: &Ring, victim: &mut Victim) -> bool {
         victim.does("m-producer", "open");
         victim.does("m-leave", "ok");
         victim.ends();
-        let _ = ringshm::remove(&ringshm::Directory::new(ring.folder.path()), crate::support::NAME, true);
+        let _ = ringshm::remove(&ring.folder.directory(), ring.name(), true);
     }
     is_so
 }
@@ -59,7 +59,7 @@ pub(crate) fn an_mpmc_producer_dies(ring: &Ring, victim: &mut Victim) {
     assert_eq!(of_other, (1000..1020).collect::<Vec<_>>());
     assert_eq!((redelivered, &*end), (vec![], "Disconnected"));
     consumer.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// With a producer asleep on the full ring, and another consumer in it, the victim receives several laps.
@@ -87,7 +87,7 @@ pub(crate) fn an_mpmc_consumer_dies(ring: &Ring, victim: &mut Victim) {
     assert!(numbers == (done..60).collect::<Vec<_>>() || numbers == (done + 1..60).collect::<Vec<_>>(), "{numbers:?}");
     assert_eq!(end, "Disconnected");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// The victim may die asleep, or when it is woken.
@@ -108,7 +108,7 @@ pub(crate) fn an_mpmc_consumer_dies_asleep(ring: &Ring, victim: &mut Victim) {
     let rest = numbers.len() + redelivered.len();
     assert!(rest == 1 || (rest == 0 && (victim.done() == 1 || victim.was_killed())), "{numbers:?}, {redelivered:?}");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// A process that dies at a crash point of its first message.
@@ -144,7 +144,7 @@ pub(crate) fn a_survivor_dies_burying(ring: &Ring, victim: &mut Victim) {
     assert_eq!(numbers, (first..1012).collect::<Vec<_>>());
     assert_eq!(end, "Disconnected");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// A consumer has died with a message. The victim takes it over; or the next one does.
@@ -169,7 +169,7 @@ pub(crate) fn a_survivor_dies_taking_over(ring: &Ring, victim: &mut Victim) {
     assert!(!(numbers == [1] && redelivered.contains(&1)), "twice");
     assert_eq!(end, "Disconnected");
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }
 
 /// A consumer has died with a message of a ring that delivers at most once. The victim drops it; or the next one does.
@@ -192,5 +192,5 @@ pub(crate) fn a_producer_dies_dropping(ring: &Ring, victim: &mut Victim) {
     assert!(victim.was_killed() || numbers.len() == 2);
     assert_eq!((redelivered, &*end), (vec![], "Disconnected"));
     other.finish();
-    ring.folder.assert_empty();
+    ring.assert_gone();
 }

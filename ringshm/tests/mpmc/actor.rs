@@ -11,7 +11,7 @@
 //!
 //! Options: `capacity=N` (8 if not given), `lanes=N` of each role, `once`, `await`, `park`, `spin`.
 
-use crate::support::{NAME, report};
+use crate::support::{report, ring_of_parent};
 use ringshm::mpmc::{Consumer, Mpmc, Producer};
 use ringshm::{Builder, OnDeath, TryRecvError, TrySendError, Wait};
 
@@ -33,7 +33,7 @@ fn number(word: &str) -> u64 {
 }
 
 fn ring(options: &[&str]) -> Builder<Mpmc<Parcel>> {
-    let ring = ringshm::mpmc::<Parcel>(NAME).capacity(8);
+    let ring = ringshm::mpmc::<Parcel>(&ring_of_parent()).capacity(8);
     options.iter().fold(ring, |ring, option| match option.split_once('=').unwrap_or((option, "")) {
         ("capacity", n) => ring.capacity(number(n)),
         ("lanes", n) => ring.producers(number(n) as u32).consumers(number(n) as u32),

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backings;
 mod endings;
 mod liveness;
 mod placement;
@@ -17,7 +18,8 @@ mod streams;
 #[test]
 fn child() {
     support::play(|words| {
-        liveness::command(words)
+        backings::command(words)
+            .or_else(|| liveness::command(words))
             .or_else(|| refusals::command(words))
             .or_else(|| placement::command(words))
             .or_else(|| residency::command(words))

@@ -257,7 +257,9 @@ fn a_stopped_process_is_not_taken_for_dead() {
     std::thread::scope(|scope| {
         for stopped in ["producer", "consumer"] {
             for carrier in Carrier::ALL {
-                for ring in [Ring::named(carrier), Ring::memfd(carrier)] {
+                for ring in
+                    [Ring::named(carrier), Ring::memfd(carrier), Ring::in_file(carrier), Ring::system_v(carrier)]
+                {
                     scope.spawn(move || {
                         a_stopped(stopped, &ring);
                         ring.remove();

@@ -56,17 +56,23 @@ pub(crate) struct Crew {
     pub(crate) remains: Vec<u64>,
 }
 
+/// Where the rings are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// Under names in shared memory.
+    Named,
+    /// In System V segments, whose liveness is another one.
+    SystemV,
+}
+
 impl Crew {
-    pub(crate) fn of(kind: Kind, capacity: u64, origin: u64) -> Self {
+    pub(crate) fn of(kind: Kind, site: Site, capacity: u64, origin: u64) -> Self {
         let folder = Folder::for_leftovers();
-        let place = Place {
-            kind,
-            folder: folder.path().to_owned(),
-            name: "storm".to_owned(),
-            capacity,
-            origin,
-            is_silent: false,
+        let name = match site {
+            Site::Named => "storm".to_owned(),
+            Site::SystemV => format!("sysv-shm://{:#x}", folder.key()),
         };
+        let place = Place { kind, folder: folder.path().to_owned(), name, capacity, origin, is_silent: false };
         Self { place, folder, workers: Vec::new(), remains: Vec::new() }
     }
 
@@ -269,5 +275,7 @@ impl Drop for Crew {
             let _ = worker.child.kill();
             let _ = worker.child.wait();
         }
+        // The folder goes with what is in it. A segment does not.
+        self.place.remove();
     }
 }

@@ -1,7 +1,7 @@
 //! Deaths: first at every crash point that anybody passes, then at any moment.
 
 use crate::account;
-use crate::crew::{Crew, Orders, Role};
+use crate::crew::{Crew, Orders, Role, Site};
 use crate::dice::Dice;
 use crate::report::Report;
 use crate::support::Kind;
@@ -24,8 +24,8 @@ const ROUNDS: u64 = 25;
 
 /// Kills participants of both roles of a ring at every crash point that its participants pass, until there is no new one or
 /// `most` have died.
-pub(crate) fn directed(kind: Kind, most: u64, report: &mut Report) {
-    let mut crew = Crew::of(kind, 4, 0);
+pub(crate) fn directed(kind: Kind, site: Site, most: u64, report: &mut Report) {
+    let mut crew = Crew::of(kind, site, 4, 0);
     Role::BOTH.into_iter().rev().for_each(|role| start(&mut crew, role, None));
     crew.moves("at the start");
     let mut done = BTreeSet::new();
@@ -126,10 +126,10 @@ fn end(crew: &mut Crew, index: usize, report: &mut Report) {
 }
 
 /// Kills participants of a ring at any moment, up to so many.
-pub(crate) fn random(kind: Kind, dice: &mut Dice, most: u64, report: &mut Report) {
+pub(crate) fn random(kind: Kind, site: Site, dice: &mut Dice, most: u64, report: &mut Report) {
     let capacity = [1, 2, 4, 16][dice.below(4) as usize];
     let origin = [0, (1 << 32) - 1000, 0_u64.wrapping_sub(1000)][dice.below(3) as usize];
-    let mut crew = Crew::of(kind, capacity, origin);
+    let mut crew = Crew::of(kind, site, capacity, origin);
     Role::BOTH.into_iter().rev().for_each(|role| crew.fill(role));
     crew.moves("at the start");
     for _ in 0..most.min(ROUNDS) {

@@ -2,7 +2,7 @@
 //! dead, however long that lasts.
 
 use crate::account;
-use crate::crew::{Crew, HANG, Orders, Role};
+use crate::crew::{Crew, HANG, Orders, Role, Site};
 use crate::dice::Dice;
 use crate::report::Report;
 use crate::support::{Kind, is_root};
@@ -33,7 +33,7 @@ const POINTS: [(Kind, Role, &[&str]); 11] = [
 ];
 
 /// Has so many participants stand still.
-pub(crate) fn run(rounds: u64, dice: &mut Dice, deadline: Instant, report: &mut Report) {
+pub(crate) fn run(site: Site, rounds: u64, dice: &mut Dice, deadline: Instant, report: &mut Report) {
     let mut left = rounds;
     let each = rounds.div_ceil((POINTS.len() * Life::ALL.len()) as u64).clamp(1, ROUNDS);
     while left > 0 && Instant::now() < deadline {
@@ -42,9 +42,13 @@ pub(crate) fn run(rounds: u64, dice: &mut Dice, deadline: Instant, report: &mut 
                 if left == 0 || life == Life::Namespaced && !is_root() {
                     continue;
                 }
+                if life == Life::Forked && site == Site::SystemV {
+                    // A forked copy keeps nobody alive there, and cannot do anything in the ring.
+                    continue;
+                }
                 let most = left.min(each);
                 report.says(format!("{} {} {}, live", life.word(), kind.word(), role.word()));
-                ring(kind, role, points, life, most, dice, report);
+                ring((kind, site), role, points, life, most, dice, report);
                 left -= most;
             }
         }
@@ -59,8 +63,16 @@ fn recovered(crew: &Crew) -> u64 {
 }
 
 /// Rounds in one ring. Where nobody dies, every message comes exactly once, and none is marked.
-fn ring(kind: Kind, role: Role, points: &[&str], life: Life, rounds: u64, dice: &mut Dice, report: &mut Report) {
-    let mut crew = Crew::of(kind, 4, 0);
+fn ring(
+    (kind, site): (Kind, Site),
+    role: Role,
+    points: &[&str],
+    life: Life,
+    rounds: u64,
+    dice: &mut Dice,
+    report: &mut Report,
+) {
+    let mut crew = Crew::of(kind, site, 4, 0);
     for other in Role::BOTH.into_iter().rev() {
         // A single place is for those that are to stand still.
         if other != role || crew.strength(role) > 1 {

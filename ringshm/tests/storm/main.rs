@@ -16,6 +16,7 @@ mod living;
 mod report;
 mod worker;
 
+use crew::Site;
 use dice::Dice;
 use report::Report;
 use std::time::{Duration, Instant};
@@ -28,16 +29,21 @@ struct Options {
     seed: u64,
     seconds: u64,
     is_verbose: bool,
+    site: Site,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self { kills: 900, rounds: 100, seed: 1, seconds: 600, is_verbose: false };
+        let mut options = Self { kills: 900, rounds: 100, seed: 1, seconds: 600, is_verbose: false, site: Site::Named };
         for argument in arguments {
             let (name, value) = argument.split_once('=').unwrap_or((&argument, ""));
             let field = match name {
                 "--verbose" => {
                     options.is_verbose = true;
+                    continue;
+                }
+                "--system-v" => {
+                    options.site = Site::SystemV;
                     continue;
                 }
                 "--kills" => &mut options.kills,
@@ -64,7 +70,7 @@ fn main() {
     let mut report = Report::new(options.kills, options.is_verbose);
     for kind in Kind::ALL {
         report.says(format!("{} at its crash points", kind.word()));
-        killing::directed(kind, options.kills / 2 / Kind::ALL.len() as u64, &mut report);
+        killing::directed(kind, options.site, options.kills / 2 / Kind::ALL.len() as u64, &mut report);
     }
     for turn in 0.. {
         if report.kills >= options.kills || start.elapsed() > limit {
@@ -73,8 +79,8 @@ fn main() {
         let mut dice = Dice::new(options.seed.wrapping_mul(1 << 20) + turn);
         let kind = Kind::ALL[turn as usize % Kind::ALL.len()];
         report.says(format!("{} at any moment, ring {turn}", kind.word()));
-        killing::random(kind, &mut dice, options.kills - report.kills, &mut report);
+        killing::random(kind, options.site, &mut dice, options.kills - report.kills, &mut report);
     }
-    living::run(options.rounds, &mut Dice::new(options.seed), start + limit, &mut report);
+    living::run(options.site, options.rounds, &mut Dice::new(options.seed), start + limit, &mut report);
     report.print(start.elapsed().as_secs_f64());
 }

@@ -1,5 +1,6 @@
-//! A private folder for rings, below `/dev/shm`.
+//! A private folder for rings, below `/dev/shm` or on a disk; and a private System V key.
 
+use super::NAME;
 use ringshm::{Builder, Directory, Message, Name};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,16 +8,27 @@ use std::path::{Path, PathBuf};
 /// A folder that is removed with the value. Then it must be empty, unless the test said that something remains.
 pub(crate) struct Folder {
     path: PathBuf,
+    n: i32,
+    ring: String,
     may_keep: bool,
 }
 
 impl Folder {
     /// Makes a folder, `ringshm-test-<pid>-<n>`.
     pub(crate) fn new() -> Self {
+        Self::below(Path::new("/dev/shm"))
+    }
+
+    /// Makes one where temporary files are: on a disk, if this machine keeps them there.
+    pub(crate) fn on_disk() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn below(parent: &Path) -> Self {
         for n in 0.. {
-            let path = PathBuf::from(format!("/dev/shm/ringshm-test-{}-{n}", std::process::id()));
+            let path = parent.join(format!("ringshm-test-{}-{n}", std::process::id()));
             match std::fs::create_dir(&path) {
-                Ok(()) => return Self { path, may_keep: false },
+                Ok(()) => return Self { path, n, ring: NAME.to_owned(), may_keep: false },
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => panic!("{}: {error}", path.display()),
             }
@@ -33,6 +45,22 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the ring is called that children of this folder take part in, unless they are told.
+    pub(crate) fn ring(&self) -> &str {
+        &self.ring
+    }
+
+    /// It is elsewhere, and called `place`.
+    pub(crate) fn is_of(&mut self, place: &str) {
+        place.clone_into(&mut self.ring);
+    }
+
+    /// A System V key that no other test uses as long as the folder is there. `0x52` (R) tells those of tests from others, as `cargo xtask test` does at
+    /// its end.
+    pub(crate) fn key(&self) -> i32 {
+        0x5200_0000 | ((std::process::id() & 0xffff) as i32) << 8 | self.n & 0xff
     }
 
     pub(crate) fn directory(&self) -> Directory {

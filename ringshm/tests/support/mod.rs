@@ -24,7 +24,7 @@ pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Short, Stop,
 pub(crate) use child::{die_with_parent, report};
 pub(crate) use folder::Folder;
 pub(crate) use numbered::record;
-pub(crate) use process::{PARENT, Process};
+pub(crate) use process::{PARENT, Process, ring_of_parent};
 pub(crate) use puppet::play;
 pub(crate) use ring::{NAME, Ring};
 pub(crate) use rings::{Kind, Place, Received, Sink, Source};

@@ -11,6 +11,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 pub(super) const REPORT: &str = "@ ";
 /// The environment variable that makes a copy of the test binary a child.
 pub(crate) const PARENT: &str = "RINGSHM_TEST_PARENT";
+/// The environment variable that says what the ring is called, to children that are not told.
+const RING: &str = "RINGSHM_TEST_RING";
+
+/// In a child: what the ring is called.
+pub(crate) fn ring_of_parent() -> String {
+    std::env::var(RING).expect("the parent says so")
+}
 
 /// A puppet: see `puppet.rs` for what it can be told. Killed when dropped, and by the kernel when the
 /// thread that started it dies.
@@ -32,7 +39,7 @@ impl Process {
     pub(crate) fn start_with(folder: &Folder, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a test binary knows its path"));
         command.args(["child", "--exact", "--nocapture", "--test-threads=1"]);
-        command.env(PARENT, std::process::id().to_string()).env("RINGSHM_DIR", folder.path());
+        command.env(PARENT, std::process::id().to_string()).env("RINGSHM_DIR", folder.path()).env(RING, folder.ring());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         change(&mut command);
         let mut child = command.spawn().expect("a test binary can start itself");

@@ -10,7 +10,7 @@
 //! | `close`, `detach` | `ok` |
 //! | `remove NAME [force]` | `ok`, or the error's variant and text |
 //!
-//! A place is a ring's name, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `semaphore`, `set` (a
+//! A place is a ring's name, `file:///PATH`, `sysv-shm://KEY`, or `memfd:FD`. Options: `capacity=N`, `schema=N`, `await` (a successor), `park`, `spin`, `semaphore`, `set` (a
 //! consumer in a wait set), `new`, `existing`.
 
 use super::carrier::{Carried, variant};

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "copies bytes out of the ring")]
 
 use super::Records;
+use crate::Batch;
 use crate::ahead::Ahead;
 use crate::broadcast::milestones::Milestone;
 use crate::broadcast::seat::{Lossless, Lossy, Seat};
@@ -195,20 +196,54 @@ impl<S: Seat> RecordReceiver<S> {
 
     #[inline(always)]
     fn recv_here(&mut self, into: &mut Vec<u8>) -> Result<usize, Halt> {
-        let (position, len) = self.find()?;
         into.clear();
+        self.append(into)?;
+        self.release();
+        Ok(into.len())
+    }
+
+    /// Receives a record behind what `into` has, and does not release it yet.
+    #[inline(always)]
+    fn append(&mut self, into: &mut Vec<u8>) -> Result<(), Halt> {
+        let (position, len) = self.find()?;
         into.reserve(len);
         // SAFETY: room was reserved just now, and `parse` found the record before the wrap.
-        unsafe { self.records.take(position, len, into.as_mut_ptr()) };
+        unsafe { self.records.take(position, len, into.spare_capacity_mut().as_mut_ptr().cast()) };
         if !self.view.holds(position) {
             return Err(self.fall_back());
         }
         // SAFETY: all of them were written just now.
-        unsafe { into.set_len(len) };
+        unsafe { into.set_len(into.len() + len) };
         self.advance(position, len);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn release(&mut self) {
         self.mark(self.view.head());
         self.view.release();
-        Ok(len)
+    }
+
+    /// Adds as many records to a batch as were there at one look, up to `most`, waits for the first, and releases them together.
+    pub(crate) fn recv_batch_by(
+        &mut self,
+        batch: &mut Batch,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<usize, RecvTimeoutError> {
+        self.view.peek_by(Exchanged::one_by_one(self.count), deadline)?;
+        let mut count = 0;
+        let end = loop {
+            if let Err(halt) = batch.push_by(|bytes| self.append(bytes)) {
+                break Some(halt.into());
+            }
+            count += 1;
+            if count >= most || self.view.available() == 0 {
+                break None;
+            }
+        };
+        self.release();
+        batch.after(count, end)
     }
 
     /// Receives a record into `into`, replacing what it held, if there is one. Returns its length. Never waits; allocates
