@@ -451,12 +451,12 @@ fn who_waits_notices_that_the_locks_of_a_segment_were_removed() {
     ringshm::remove(&ring.folder.directory(), ring.name(), true).expect("by force");
     ring.assert_gone();
     // What was sent arrives. Then nobody can say whether more will come.
-    assert_eq!(consumer.ask("recv 0 4"), "OfTransports at 3");
+    assert_eq!(consumer.ask("recv 0 4"), "OfOthers at 3");
     let mut sent = 3;
     while producer.ask(&format!("try-send {sent}")) == "ok" {
         sent += 1;
     }
-    assert_eq!(producer.ask(&format!("send {sent} {}", sent + 1)), format!("OfTransports at {sent}"));
+    assert_eq!(producer.ask(&format!("send {sent} {}", sent + 1)), format!("OfOthers at {sent}"));
     // A queue, a feed and a register, too.
     let key = ring.folder.key();
     let gone =
@@ -527,7 +527,7 @@ fn who_leaves_its_ipc_namespace_is_told_that_the_locks_are_gone() {
     while producer.ask(&format!("try-send {sent}")) == "ok" {
         sent += 1;
     }
-    assert_eq!(producer.ask(&format!("send {sent} {}", sent + 1)), format!("OfTransports at {sent}"));
+    assert_eq!(producer.ask(&format!("send {sent} {}", sent + 1)), format!("OfOthers at {sent}"));
     drop((producer, consumer));
     ring.remove();
 }
