@@ -28,7 +28,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// `[KIND:]NAME`, of the usual kind without one; or a name with a scheme.
-    fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
+    pub(crate) fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
         let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (kind, name));
         let (kind, name) = argument.split_once(':').and_then(known).unwrap_or((usual, argument));
         if Kind::of(name, kind) == Kind::Named {
@@ -133,6 +133,7 @@ impl Channels {
                 let stays = args.wanted_of(kind) > 1;
                 Box::new(set.add(if stays { builder.consumer()? } else { builder.reader()? }))
             }
+            Kind::Frames => return Err(Failure::usage("a ring of frames is received from alone")),
             Kind::Named => {
                 let opening = ringshm::open(name).directory(directory.path()).on_death(on_death);
                 let far = Far::new(opening.receiver()?, name);
@@ -185,7 +186,7 @@ impl Args {
     fn places(&self) -> Result<Vec<Place>, Failure> {
         let mut places: Vec<Place> = Vec::with_capacity(self.channels.len());
         for argument in &self.channels {
-            let place = Place::parse(argument, self.ring.kind)?;
+            let place = Place::parse(argument, self.ring.kind.unwrap_or_default())?;
             if places.iter().any(|other| other.name == place.name) {
                 return Err(Failure::usage(format!("{} is given twice", place.name)));
             }
@@ -193,7 +194,7 @@ impl Args {
         }
         let kinds: Vec<Kind> = places.iter().map(|place| place.kind).collect();
         self.ring.check(&kinds)?;
-        refuse(self.from.is_some(), "--from", &[Kind::Broadcast], &kinds)?;
+        refuse(self.from.is_some(), "--from", &[Kind::Broadcast, Kind::Frames], &kinds)?;
         refuse(self.lossy, "--lossy", &[Kind::Broadcast], &kinds)?;
         Ok(places)
     }
