@@ -193,6 +193,9 @@ impl Args {
             places.push(place);
         }
         let kinds: Vec<Kind> = places.iter().map(|place| place.kind).collect();
+        if kinds.contains(&Kind::Frames) {
+            return Err(Failure::usage("a ring of frames is received from alone"));
+        }
         self.ring.check(&kinds)?;
         refuse(self.from.is_some(), "--from", &[Kind::Broadcast, Kind::Frames], &kinds)?;
         refuse(self.lossy, "--lossy", &[Kind::Broadcast], &kinds)?;

@@ -56,7 +56,9 @@ impl FramingArgs {
     /// How the sender cuts its input.
     pub(crate) fn cutting(&self) -> Result<Framing, Failure> {
         match (self.raw, self.size) {
-            (true, None) => Err(Failure::usage("--raw needs --size: the bytes in a record")),
+            (true, None) => {
+                Err(Failure::usage("--raw needs --size: the bytes in a record, or WIDTHxHEIGHT of frames of video"))
+            }
             (true, Some(_)) => Ok(self.joining()),
             (false, _) => Ok(self.joining()),
         }

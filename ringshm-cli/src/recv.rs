@@ -243,7 +243,7 @@ impl Receiving<'_> {
             Step::Disconnected => match source.ending(directory, &channel.place.name) {
                 Ending::Open => Next::GoOn,
                 Ending::Closed => Next::Over,
-                Ending::Died { pid } => return Err(producer_died(pid, source.passed().unwrap_or(records), "records")),
+                Ending::Died { pid } => return Err(producer_died(pid, source.passed().unwrap_or(records))),
             },
         })
     }
@@ -279,9 +279,9 @@ impl Receiving<'_> {
     }
 }
 
-pub(crate) fn producer_died(pid: u32, number: u64, what: &str) -> Failure {
+fn producer_died(pid: u32, records: u64) -> Failure {
     Failure::producer_died(format!(
-        "the producer, process {pid}, died without closing the ring, after {number} {what}; all of them were \
+        "the producer, process {pid}, died without closing the ring, after {records} records; all of them were \
          received (use --follow to wait for the next producer)"
     ))
 }

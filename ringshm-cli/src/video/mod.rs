@@ -48,7 +48,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "RATE", value_parser = Rate::parse)]
     fps: Option<Rate>,
     /// How many frames a new ring holds: one that is written, the newest, and those that receivers hold or have to take yet [default: 8]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=1024))]
     slots: Option<u64>,
     /// Have a new ring in huge pages, as far as there are any
     #[arg(long)]
@@ -166,6 +166,15 @@ fn join(
 fn describe(name: &str, ring: &RingArgs, directory: &Directory, on_death: OnDeath, newest: bool) -> Builder<Frames> {
     let delivery = if newest { Delivery::NewestOnly } else { Delivery::EveryFrame };
     ring.describe(Kind::Frames, ringshm::frames(name), directory, on_death).delivery(delivery)
+}
+
+/// What it means for whoever has received so many frames.
+fn producer_died(pid: u32, received: u64) -> Failure {
+    let received = size::grouped(received);
+    Failure::producer_died(format!(
+        "the producer, process {pid}, died without closing the ring; {received} frames were received, and there are no more \
+         (use --follow to wait for the next producer)"
+    ))
 }
 
 /// Frames that were sent or received.

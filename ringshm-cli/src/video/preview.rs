@@ -1,11 +1,10 @@
 //! `ringshm view`: the newest frames on the terminal, two pixels in each place.
 
-use super::describe;
 use super::picture::{Picture, Rgb};
 use super::pixels::name_of;
+use super::{describe, producer_died};
 use crate::every;
 use crate::failure::Failure;
-use crate::recv::producer_died;
 use crate::ring::RingArgs;
 use crate::size;
 use ratatui::buffer::Buffer;
@@ -131,7 +130,7 @@ impl Preview<'_> {
             Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
             Err(RecvTimeoutError::Disconnected) => match consumer.peer() {
                 Peer::Closed => Ok(Next::End),
-                Peer::Dead { pid } => Err(producer_died(pid, consumer.position(), "frames")),
+                Peer::Dead { pid } => Err(producer_died(pid, self.pace.all)),
                 Peer::Live { .. } | Peer::Detached | Peer::Vacant => Ok(Next::Nothing),
             },
             Err(error) => Err(Failure::new(error.to_string())),
@@ -197,6 +196,7 @@ fn heard() -> Result<Wish, Failure> {
 /// How many frames were shown lately.
 #[derive(Debug, Default)]
 struct Pace {
+    all: u64,
     skipped: u64,
     shown: u32,
     since: Option<Instant>,
@@ -207,6 +207,7 @@ impl Pace {
     fn count(&mut self, frame: &Frame) {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.skipped += frame.skipped();
+        self.all += 1;
         self.shown += 1;
         if since.elapsed() >= Duration::from_secs(1) {
             self.per_second = f64::from(self.shown) / since.elapsed().as_secs_f64();

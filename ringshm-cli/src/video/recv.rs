@@ -3,11 +3,11 @@
 use super::pixels::{Pixels, name_of};
 use super::png::Pngs;
 use super::y4m::{self, Rate};
-use super::{Absent, Tally, describe, join, slot, widen};
+use super::{Absent, Tally, describe, join, producer_died, slot, widen};
 use crate::channels::IDLE;
 use crate::failure::Failure;
 use crate::framing::Form;
-use crate::recv::{Args, has_hung_up, producer_died};
+use crate::recv::{Args, has_hung_up};
 use crate::ring::{Kind, refuse};
 use crate::size;
 use ringshm::broadcast::Start;
@@ -79,7 +79,7 @@ fn everything(consumer: &mut Consumer, args: &Args, outlet: &mut Outlet, tally: 
             }
             Err(RecvTimeoutError::Disconnected) => match consumer.peer() {
                 Peer::Closed => return Ok(()),
-                Peer::Dead { pid } => return Err(producer_died(pid, consumer.position(), "frames")),
+                Peer::Dead { pid } => return Err(producer_died(pid, tally.frames)),
                 // Another one has come meanwhile, or may.
                 Peer::Live { .. } | Peer::Detached | Peer::Vacant => continue,
             },
