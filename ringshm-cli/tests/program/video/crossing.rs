@@ -209,8 +209,8 @@ fn tools_see_who_takes_what() {
     assert_eq!((&info["kind"], &info["unit"], &info["capacity"]), (&"frames".into(), &"slots".into(), &6.into()));
     let lanes = info["lanes"].as_array().unwrap();
     let takes: Vec<_> = lanes.iter().map(|lane| lane["takes"].as_str()).collect();
-    assert_eq!(takes, [None, Some("every frame"), Some("newest only")]);
-    assert_eq!((&lanes[1]["most_held"], &lanes[1]["held"]), (&1.into(), &0.into()));
+    assert_eq!(takes, [None, Some("every"), Some("newest")]);
+    assert_eq!((&lanes[1]["most_held"], &lanes[1]["claimed"]), (&1.into(), &0.into()));
     for command in [&["ls"][..], &["stat", "video"], &["top", "--batch", "--count", "1"]] {
         let shown = String::from_utf8(place.run(command).stdout).unwrap();
         assert!(shown.contains("frames"), "{shown}");

@@ -86,7 +86,7 @@ fn frames_are_seen_on_a_terminal_until_a_key_is_pressed() {
         terminal.wait_for("▀");
         terminal.wait_for("160x90");
         wait_for_receivers(&place, 1);
-        assert_eq!(place.info("video")["lanes"][1]["takes"], "newest only");
+        assert_eq!(place.info("video")["lanes"][1]["takes"], "newest");
         terminal.end(key);
         drop(stdin);
         assert_eq!(send.finish().code(), Some(0));
