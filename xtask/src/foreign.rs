@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::workspace::run;
 
 /// Each with the Debian package that has it.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 8] = [
     ("cc", "gcc libc6-dev"),
     ("perl", "perl-base"),
     ("socat", "socat"),
     ("gzip", "gzip"),
     ("kill", "procps"),
     ("unshare", "util-linux"),
+    ("ffmpeg", "ffmpeg"),
     ("python3", "python3 python3-venv"),
 ];
 

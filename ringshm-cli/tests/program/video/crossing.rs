@@ -1,10 +1,11 @@
 //! Every frame arrives, whoever starts first, and whoever else looks.
 
-use super::clip::{FRAMES, SMALL, cut, decoder, hashes_of, hashes_of_film, small};
+use super::clip::{FRAMES, SMALL, cut, decoder, film, hashes_of, hashes_of_film, output, small};
 use crate::place::{Finished, Place, Running, assert_same, read_some};
 use ringshm::{Peer, Role};
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 
 pub(super) fn wait_for_receivers(place: &Place, count: usize) {
@@ -215,4 +216,29 @@ fn tools_see_who_takes_what() {
         let shown = String::from_utf8(place.run(command).stdout).unwrap();
         assert!(shown.contains("frames"), "{shown}");
     }
+}
+
+#[test]
+fn the_lines_of_the_readme_work_as_they_are() {
+    let readme = include_str!("../../../../README.md");
+    let (_, section) = readme.split_once("\n### Video\n").unwrap();
+    let (_, lines) = section.split_once("```sh\n").unwrap();
+    let (lines, _) = lines.split_once("```").unwrap();
+    let place = Place::new();
+    let folder = place.path().join("home");
+    std::fs::create_dir(&folder).unwrap();
+    output(&film(), &["-vf", "scale=160:90", folder.join("in.mp4").to_str().unwrap()]);
+    let program = Path::new(env!("CARGO_BIN_EXE_ringshm")).parent().unwrap().to_str().unwrap();
+    let path = format!("{program}:{}", std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", &format!("{lines}\nwait")]).current_dir(&folder).env("PATH", path);
+    shell.env("RINGSHM_DIR", place.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let shell = Running::new(&mut shell).finish();
+    assert_eq!(shell.code(), Some(0), "{}", shell.stderr);
+    let frames =
+        output(&["-i".to_owned(), folder.join("out.mkv").to_str().unwrap().to_owned()], &["-f", "framemd5", "-"]);
+    let frames = String::from_utf8(frames).unwrap();
+    assert_eq!(frames.lines().filter(|line| !line.starts_with('#')).count(), FRAMES);
+    assert!(folder.join("pictures/frame-000131.png").is_file(), "the newest is always taken");
+    assert_eq!(place.leftovers(), [""; 0]);
 }
