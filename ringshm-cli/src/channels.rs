@@ -27,10 +27,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The kind before a name, if one stands there, and the name.
+    pub(crate) fn split(argument: &str) -> (Option<Kind>, &str) {
+        let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (Some(kind), name));
+        argument.split_once(':').and_then(known).unwrap_or((None, argument))
+    }
+
     /// `[KIND:]NAME`, of the usual kind without one; or a name with a scheme.
     pub(crate) fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
-        let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (kind, name));
-        let (kind, name) = argument.split_once(':').and_then(known).unwrap_or((usual, argument));
+        let (kind, name) = Self::split(argument);
+        let kind = kind.unwrap_or(usual);
         if Kind::of(name, kind) == Kind::Named {
             ringshm::open(name).check()?;
             return Ok(Self { kind: Kind::Named, name: name.to_owned() });

@@ -96,9 +96,9 @@ impl Args {
         let asked = self.framing.given_of_frames().or(self.video.given());
         match &self.channels[..] {
             [channel] => {
-                let usual = video::kind_of(channel, &self.ring, asked, directory)?;
-                let Place { kind, name } = Place::parse(channel, usual)?;
-                Ok((kind == Kind::Frames).then_some(name))
+                let (kind, name) = Place::split(channel);
+                let kind = video::kind_of(name, kind.or(self.ring.kind), asked, directory)?;
+                if kind == Kind::Frames { Ok(Some(Place::parse(name, kind)?.name)) } else { Ok(None) }
             }
             _ => match asked {
                 Some(option) => Err(Failure::usage(format!("{option} goes with one ring alone"))),

@@ -53,7 +53,7 @@ impl Args {
     /// What the ring is.
     fn kind(&self, directory: &Directory) -> Result<Kind, Failure> {
         let asked = self.framing.given_of_frames().or(self.video.given());
-        video::kind_of(&self.name, &self.ring, asked, directory)
+        video::kind_of(&self.name, self.ring.kind, asked, directory)
     }
 
     fn sink(&self, kind: Kind, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {

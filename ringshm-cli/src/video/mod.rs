@@ -99,16 +99,16 @@ impl RecvArgs {
     }
 }
 
-/// What the ring `name` is: as it was said, as the other options ask for, as it is found, or the usual one. `asked` is an option that goes with frames.
+/// What the ring `name` is: as it was said, as an option asks for that goes with frames, as it is found, or the usual one.
 pub(crate) fn kind_of(
     name: &str,
-    ring: &RingArgs,
+    said: Option<Kind>,
     asked: Option<&str>,
     directory: &Directory,
 ) -> Result<Kind, Failure> {
-    let usual = ring.kind.unwrap_or_else(|| {
-        let is_found = || ringshm::inspect(directory, name.strip_prefix("shm://").unwrap_or(name));
-        let is_of_frames = || is_found().is_ok_and(|ring| ring.geometry.kind == ringshm::Kind::Frames);
+    let usual = said.unwrap_or_else(|| {
+        let is_of_frames =
+            || ringshm::inspect(directory, name).is_ok_and(|ring| ring.geometry.kind == ringshm::Kind::Frames);
         if asked.is_some() || is_of_frames() { Kind::Frames } else { Kind::default() }
     });
     let kind = Kind::of(name, usual);

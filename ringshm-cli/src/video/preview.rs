@@ -48,7 +48,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
             "standard input or output is no terminal: use recv --png, or recv --y4m and a player",
         ));
     }
-    ringshm::Name::new(args.name.strip_prefix("shm://").unwrap_or(&args.name))?;
+    ringshm::Name::new(&args.name)?;
     let failed = |error: io::Error| Failure::at("showing this on the terminal", error);
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(failed)?;
     // This also has a panic put the terminal back.

@@ -96,40 +96,55 @@ fn again(file: &File, wanted: PollFlags) -> io::Result<()> {
 mod tests {
     use super::*;
     use ringshm::frames::{FourCc, Meta};
-    use std::io::{Read, Write};
+    use rustix::fs::{OFlags, fcntl_setfl};
+    use std::io::Write;
     use std::os::fd::OwnedFd;
     use std::thread;
 
-    #[test]
-    fn pieces_of_a_frame_go_through_a_pipe_that_holds_little() {
-        let meta = Meta::new(FourCc::GRAY, 1000, 700).unwrap();
-        let (mut producer, mut consumer) = ringshm::frames("").frame_bytes(meta.bytes as u64).threads().unwrap();
-        let pixels: Vec<u8> = (0..meta.bytes).map(|at| (at / 7) as u8).collect();
-        let (from, mut to) = io::pipe().unwrap();
-        let all = pixels.clone();
-        let writer = thread::spawn(move || to.write_all(&all));
-        let mut loan = producer.loan().unwrap();
-        let from = File::from(OwnedFd::from(from));
-        // One byte more than comes.
-        assert_eq!(fill(&mut loan, meta.bytes, &from).unwrap(), meta.bytes);
-        writer.join().unwrap().unwrap();
-        loan.commit(&meta).unwrap();
-        let mut loan = producer.loan().unwrap();
-        assert_eq!(fill(&mut loan, 3, &from).unwrap(), 0, "the end");
-        drop(loan);
+    /// A pipe whose ends do not block, if so wanted: then the kernel takes and gives a part.
+    fn pipe(flags: OFlags) -> (File, File) {
+        let (from, to) = io::pipe().unwrap();
+        let (from, to) = (File::from(OwnedFd::from(from)), File::from(OwnedFd::from(to)));
+        fcntl_setfl(&from, flags).unwrap();
+        fcntl_setfl(&to, flags).unwrap();
+        (from, to)
+    }
 
-        let frame = consumer.recv_ref().unwrap();
-        let (mut from, to) = io::pipe().unwrap();
-        let reader = thread::spawn(move || {
-            let mut bytes = Vec::new();
-            from.read_to_end(&mut bytes).unwrap();
-            bytes
-        });
-        // More than the kernel takes at once.
-        let rows: Vec<_> = (0..2000).map(|row| row * 350..row * 350 + 349).collect();
-        write(&File::from(OwnedFd::from(to)), b"line\n", &frame, &rows).unwrap();
-        let mut expected = b"line\n".to_vec();
-        rows.iter().for_each(|row| expected.extend_from_slice(&pixels[row.clone()]));
-        assert!(reader.join().unwrap() == expected);
+    #[test]
+    fn frames_go_through_a_pipe_that_holds_little() {
+        for flags in [OFlags::empty(), OFlags::NONBLOCK] {
+            let meta = Meta::new(FourCc::GRAY, 1000, 700).unwrap();
+            let (mut producer, mut consumer) = ringshm::frames("").frame_bytes(meta.bytes as u64).threads().unwrap();
+            let pixels: Vec<u8> = (0..meta.bytes).map(|at| (at / 7) as u8).collect();
+            let mut loan = producer.loan().unwrap();
+            loan.write(0, &pixels).unwrap();
+            loan.commit(&meta).unwrap();
+            let frame = consumer.recv_ref().unwrap();
+            // More pieces than the kernel takes at once, of them some without bytes.
+            let pieces: Vec<_> = (0..2000).map(|row| row * 350..row * 350 + row % 350).collect();
+            let mut expected = b"line\n".to_vec();
+            pieces.iter().for_each(|piece| expected.extend_from_slice(&pixels[piece.clone()]));
+
+            let (from, to) = pipe(flags);
+            let writer = thread::spawn(move || write(&to, b"line\n", &frame, &pieces));
+            let mut loan = producer.loan().unwrap();
+            assert_eq!(fill(&mut loan, expected.len(), &from).unwrap(), expected.len());
+            writer.join().unwrap().unwrap();
+            loan.commit(&meta).unwrap();
+            let frame = consumer.recv_ref().unwrap();
+            let mut arrived = vec![0; expected.len()];
+            assert!(frame.read(0, &mut arrived));
+            assert!(arrived == expected);
+
+            // The end comes before the frame is whole.
+            let (from, mut to) = pipe(flags);
+            to.write_all(b"part").unwrap();
+            drop(to);
+            assert_eq!(fill(&mut producer.loan().unwrap(), meta.bytes, &from).unwrap(), 4);
+            let (from, to) = pipe(flags);
+            drop(from);
+            let error = write(&to, b"", &frame, &[0..1, 5..9]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
     }
 }

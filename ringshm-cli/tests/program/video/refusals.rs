@@ -111,8 +111,8 @@ fn a_name_of_another_kind_of_ring_is_refused() {
     let film = small();
     assert_quiet(&place.run_with(&["send", "lines"], b"one\n"));
     assert_fails(&place.run_with(&["send", "lines", "--y4m"], &film), 1, "the ring carries spsc records");
-    for form in [&["--y4m"][..], &["--newest"], &["--ring", "frames", "--raw"]] {
-        assert_fails(&place.run(&[&["recv", "lines"], form].concat()), 1, "the ring carries spsc records");
+    for form in [&["lines", "--y4m"][..], &["lines", "--newest"], &["lines", "--ring", "frames"], &["frames:lines"]] {
+        assert_fails(&place.run(&[&["recv"], form].concat()), 1, "the ring carries spsc records");
     }
     assert_eq!(place.run(&["recv", "lines"]).stdout, b"one\n");
     // And the other way round.
@@ -142,6 +142,7 @@ fn options_that_do_not_go_together_are_refused() {
         (&["recv", "x", "--png", "pictures", "--y4m"], "cannot be used with"),
         (&["recv", "x", "y", "--newest"], "--newest goes with one ring alone"),
         (&["recv", "x", "frames:y"], "a ring of frames is received from alone"),
+        (&["recv", "mpmc:x", "--y4m"], "--y4m needs --ring frames"),
         (&["recv", "x", "--y4m", "--lossy"], "--lossy needs --ring broadcast"),
         (&["recv", "x", "--y4m", "--tag"], "--tag marks records"),
     ] {
