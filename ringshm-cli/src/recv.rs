@@ -31,7 +31,10 @@ With --ring broadcast the sender waits for every receiver, unless it is --lossy:
 With --ring latest the newest record is written, as soon as there is one, and that is all; with --count N or --follow, each newer one \
 that is there when it looks.
 
-Several rings, of any kinds:
+Of a ring of frames (--y4m, --raw with --ring frames, --png) each frame is written out of its slot, which is released then; the sender waits \
+for every receiver that is not --newest. This waits for the sender to make the ring, as only it knows how large frames are.
+
+Several rings, of any other kinds:
   ringshm recv --tag prices mpmc:jobs latest:status
 Each ring's records come in the order in which the ring gives them, and each in one piece; rings that have something take turns of \
 about 256 KiB. Each ring is over as it would be alone, and the command ends when all are. If a producer died, or something is wrong with \

@@ -20,7 +20,10 @@ pub(super) struct Input {
 enum Form {
     Y4m(Header),
     /// One frame after the other. The description is that of the first one.
-    Raw(Box<Meta>),
+    Raw {
+        meta: Box<Meta>,
+        rate: Option<Rate>,
+    },
 }
 
 fn reading(error: io::Error) -> Failure {
@@ -60,23 +63,23 @@ impl Input {
         let meta = pixels.packed(width, height);
         let mut meta = meta.map_err(|bad| Failure::usage(format!("--size {width}x{height}: {bad}")))?;
         meta.time_base = rate.map_or(meta.time_base, Rate::time_base);
-        Ok(Self { file, form: Form::Raw(Box::new(meta)) })
+        Ok(Self { file, form: Form::Raw { meta: Box::new(meta), rate } })
     }
 
     /// Frames per second, if the stream says.
     pub(super) fn rate(&self) -> Option<Rate> {
         match &self.form {
             Form::Y4m(header) => header.rate,
-            Form::Raw(meta) => Rate::of(meta.time_base),
+            Form::Raw { rate, .. } => *rate,
         }
     }
 
     fn meta(&self, number: u64, of_frame: &[u8]) -> Result<Meta, String> {
         match &self.form {
             Form::Y4m(header) => header.meta(number, of_frame),
-            Form::Raw(meta) => {
+            Form::Raw { meta, rate } => {
                 let mut meta = **meta;
-                meta.timestamp = self.rate().map_or(0, |_| i64::try_from(number).unwrap_or(i64::MAX));
+                meta.timestamp = rate.map_or(0, |_| i64::try_from(number).unwrap_or(i64::MAX));
                 Ok(meta)
             }
         }
@@ -90,7 +93,7 @@ impl Input {
     /// Reads what stands before a frame, and the frame `number` into a slot. `None`: that was the end.
     pub(super) fn next(&mut self, number: u64, loan: &mut Loan<'_>) -> Result<Option<Meta>, Failure> {
         let mut of_frame = Vec::new();
-        let is_raw = matches!(self.form, Form::Raw(_));
+        let is_raw = matches!(self.form, Form::Raw { .. });
         if !is_raw {
             match self.line_before(number)? {
                 Some(line) => of_frame = line,

@@ -82,6 +82,10 @@ fn bare_frames_become_a_stream_with_a_header_and_back() {
     assert_eq!(parts.header, b"YUV4MPEG2 W36 H22 F30000:1001 Ip C420jpeg\n");
     assert_eq!(parts.frames.len(), FRAMES);
     assert_same(&cross(&y4m, &["--y4m"], &["--ring", "frames", "--raw"]), &film);
+    // Faster than any film, but as was said.
+    let fast = ["--raw", "--size", "36x22", "--fps", "2000", "--realtime"];
+    let y4m = cross(&film, &fast, &["--y4m"]);
+    assert_eq!(cut(&y4m, 36 * 22 * 3 / 2).frames.len(), FRAMES);
 }
 
 #[test]
