@@ -27,10 +27,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The kind before a name, if one stands there, and the name.
+    pub(crate) fn split(argument: &str) -> (Option<Kind>, &str) {
+        let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (Some(kind), name));
+        argument.split_once(':').and_then(known).unwrap_or((None, argument))
+    }
+
     /// `[KIND:]NAME`, of the usual kind without one; or a name with a scheme.
-    fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
-        let known = |(word, name)| Kind::from_str(word, false).ok().map(|kind| (kind, name));
-        let (kind, name) = argument.split_once(':').and_then(known).unwrap_or((usual, argument));
+    pub(crate) fn parse(argument: &str, usual: Kind) -> Result<Self, Failure> {
+        let (kind, name) = Self::split(argument);
+        let kind = kind.unwrap_or(usual);
         if Kind::of(name, kind) == Kind::Named {
             ringshm::open(name).check()?;
             return Ok(Self { kind: Kind::Named, name: name.to_owned() });
@@ -133,6 +139,7 @@ impl Channels {
                 let stays = args.wanted_of(kind) > 1;
                 Box::new(set.add(if stays { builder.consumer()? } else { builder.reader()? }))
             }
+            Kind::Frames => return Err(Failure::usage("a ring of frames is received from alone")),
             Kind::Named => {
                 let opening = ringshm::open(name).directory(directory.path()).on_death(on_death);
                 let far = Far::new(opening.receiver()?, name);
@@ -185,15 +192,18 @@ impl Args {
     fn places(&self) -> Result<Vec<Place>, Failure> {
         let mut places: Vec<Place> = Vec::with_capacity(self.channels.len());
         for argument in &self.channels {
-            let place = Place::parse(argument, self.ring.kind)?;
+            let place = Place::parse(argument, self.ring.kind.unwrap_or_default())?;
             if places.iter().any(|other| other.name == place.name) {
                 return Err(Failure::usage(format!("{} is given twice", place.name)));
             }
             places.push(place);
         }
         let kinds: Vec<Kind> = places.iter().map(|place| place.kind).collect();
+        if kinds.contains(&Kind::Frames) {
+            return Err(Failure::usage("a ring of frames is received from alone"));
+        }
         self.ring.check(&kinds)?;
-        refuse(self.from.is_some(), "--from", &[Kind::Broadcast], &kinds)?;
+        refuse(self.from.is_some(), "--from", &[Kind::Broadcast, Kind::Frames], &kinds)?;
         refuse(self.lossy, "--lossy", &[Kind::Broadcast], &kinds)?;
         Ok(places)
     }

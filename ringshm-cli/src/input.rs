@@ -42,7 +42,8 @@ impl Input {
     }
 }
 
-fn read_some(file: &mut File, room: &mut [u8]) -> io::Result<usize> {
+/// Reads something, and waits for it.
+pub(crate) fn read_some(file: &mut File, room: &mut [u8]) -> io::Result<usize> {
     loop {
         match file.read(room) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

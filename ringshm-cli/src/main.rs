@@ -8,6 +8,7 @@
 //! | `channels` | the rings of one `recv`: joining, and waiting for all at once |
 //! | `framing` | how records lie in a byte stream |
 //! | `input` | a byte stream that is cut into records without copying |
+//! | `video` | rings of frames: `send` and `recv` of them, and `ringshm view` |
 //! | `view`, `lane` | what is shown of a ring, and of those who take part in it, as text and as JSON |
 //! | `every` | looking again and again |
 //! | `process` | what the kernel says of a participant's process |
@@ -39,6 +40,7 @@ mod size;
 mod source;
 mod stat;
 mod top;
+mod video;
 mod view;
 
 use clap::{Parser, Subcommand};
@@ -79,6 +81,8 @@ enum Command {
     Send(send::Args),
     /// Receive records from a ring to standard output
     Recv(recv::Args),
+    /// Show the newest frames of a ring of video on the terminal
+    View(video::preview::Args),
     /// List all rings
     Ls(ls::Args),
     /// Show everything about one ring
@@ -104,6 +108,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Bench(args) => bench::run(cli.dir.as_deref(), &args).map(|()| ExitCode::SUCCESS),
         Command::Send(args) => send::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Recv(args) => recv::run(&directory, &args),
+        Command::View(args) => video::preview::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Ls(args) => ls::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Info(args) => info::run(&directory, &args).map(|()| ExitCode::SUCCESS),
         Command::Top(args) => top::run(&directory, &args).map(|()| ExitCode::SUCCESS),

@@ -4,13 +4,14 @@
 //! one of an MPMC ring, gets what this one had in its hands. Of a broadcast ring each reader has its own copy, and a killed one
 //! begins anew. It always leaves as one that may come back (`detach`): a sender never fails because a receiver went away.
 
-use crate::channels::{Channels, IDLE};
+use crate::channels::{Channels, IDLE, Place};
 use crate::failure::Failure;
 use crate::framing::{Framing, FramingArgs};
 use crate::ring::{Kind, RingArgs};
 use crate::send::summary;
 use crate::size;
 use crate::source::{Ending, Outlet, Step, Tally, WRITE};
+use crate::video;
 use clap::ValueEnum;
 use ringshm::Directory;
 use ringshm::broadcast::Start;
@@ -30,7 +31,10 @@ With --ring broadcast the sender waits for every receiver, unless it is --lossy:
 With --ring latest the newest record is written, as soon as there is one, and that is all; with --count N or --follow, each newer one \
 that is there when it looks.
 
-Several rings, of any kinds:
+Of a ring of frames (--y4m, --raw with --ring frames, --png) each frame is written out of its slot, which is released then; the sender waits \
+for every receiver that is not --newest. This waits for the sender to make the ring, as only it knows how large frames are.
+
+Several rings, of any other kinds:
   ringshm recv --tag prices mpmc:jobs latest:status
 Each ring's records come in the order in which the ring gives them, and each in one piece; rings that have something take turns of \
 about 256 KiB. Each ring is over as it would be alone, and the command ends when all are. If a producer died, or something is wrong with \
@@ -48,17 +52,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) ring: RingArgs,
     #[command(flatten)]
-    framing: FramingArgs,
+    pub(crate) framing: FramingArgs,
     /// Begin each line with the name of its ring and a tab; with --len32, write the name as a record of its own before each record
     #[arg(long, conflicts_with = "raw")]
-    tag: bool,
+    pub(crate) tag: bool,
     /// Stop after N records, of all rings together, and leave the others to a later recv
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// If the producer dies, wait for the next one; end when a producer closes the ring
     #[arg(long)]
     pub(crate) follow: bool,
-    /// With --ring broadcast: where to begin [default: oldest]
+    /// With --ring broadcast, and with frames: where to begin [default: oldest]
     #[arg(long, value_name = "WHERE")]
     pub(crate) from: Option<From>,
     /// With --ring broadcast: let the sender overwrite what this receiver is too slow for
@@ -66,7 +70,9 @@ pub(crate) struct Args {
     pub(crate) lossy: bool,
     /// Print a summary to standard error at the end
     #[arg(long)]
-    stats: bool,
+    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) video: video::RecvArgs,
 }
 
 /// Where to begin.
@@ -87,7 +93,28 @@ impl std::convert::From<From> for Start {
     }
 }
 
+impl Args {
+    /// The ring, if it is one of frames, which is received from alone.
+    fn of_frames(&self, directory: &Directory) -> Result<Option<String>, Failure> {
+        let asked = self.framing.given_of_frames().or(self.video.given());
+        match &self.channels[..] {
+            [channel] => {
+                let (kind, name) = Place::split(channel);
+                let kind = video::kind_of(name, kind.or(self.ring.kind), asked, directory)?;
+                if kind == Kind::Frames { Ok(Some(Place::parse(name, kind)?.name)) } else { Ok(None) }
+            }
+            _ => match asked {
+                Some(option) => Err(Failure::usage(format!("{option} goes with one ring alone"))),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
 pub(crate) fn run(directory: &Directory, args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(name) = args.of_frames(directory)? {
+        return video::recv::run(directory, args, &name).map(|()| ExitCode::SUCCESS);
+    }
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = stdout.map_err(|error| Failure::at("opening standard output", error))?;
     let mut receiving = Receiving {
@@ -279,7 +306,7 @@ fn write_all(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Whether standard output is a pipe that nobody can read any more.
-fn has_hung_up(file: &File) -> bool {
+pub(crate) fn has_hung_up(file: &File) -> bool {
     let mut fds = [PollFd::new(file, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::ERR)

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Broadcast,
     /// One sender, and receivers get the newest record only, of at most 4092 bytes
     Latest,
+    /// One sender, up to 16 receivers, video frames without a copy: usual with --y4m, and with other options of video
+    Frames,
     /// No ring, or whatever its name says
     #[value(skip)]
     Named,
@@ -72,11 +74,11 @@ impl From<WakeupArg> for Wakeup {
 }
 
 /// What both sides may say about the ring.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct RingArgs {
-    /// What the ring is; both sides must say the same
-    #[arg(long = "ring", value_name = "KIND", default_value = "spsc")]
-    pub(crate) kind: Kind,
+    /// What the ring is; both sides must say the same [default: spsc]
+    #[arg(long = "ring", value_name = "KIND")]
+    pub(crate) kind: Option<Kind>,
     /// The size of a new ring, such as 64KiB, with --ring mpmc in records; if both sides give one, it must be the same [default: 4MiB]
     #[arg(long, value_name = "BYTES", value_parser = size::parse)]
     capacity: Option<u64>,

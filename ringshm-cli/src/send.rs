@@ -11,6 +11,7 @@ use crate::ring::{Kind, RingArgs, refuse};
 use crate::sink::Sink;
 use crate::size;
 use crate::source::Value;
+use crate::video;
 use ringshm::broadcast::{Eviction, OnSlowReader};
 use ringshm::{Directory, OnDeath};
 use std::fs::File;
@@ -22,33 +23,40 @@ use std::time::{Duration, Instant};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The ring, which is created if there is none; or any other channel: fifo:///run/x, unix:///run/x.sock, tcp://host:port, …
-    name: String,
+    pub(crate) name: String,
     /// What to send [default: standard input]
-    file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
-    ring: RingArgs,
+    pub(crate) ring: RingArgs,
     #[command(flatten)]
-    framing: FramingArgs,
+    pub(crate) framing: FramingArgs,
     /// Leave the first N records of the input out
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    skip: u64,
+    pub(crate) skip: u64,
     /// Leave out as many records as were ever sent into this ring: go on where a killed `send` stopped
     #[arg(long, conflicts_with = "skip")]
-    resume: bool,
+    pub(crate) resume: bool,
     /// With --ring broadcast: go on without a receiver that has not moved for so long, instead of waiting for it
     #[arg(long, value_name = "SECONDS", value_parser = crate::every::seconds)]
-    evict_after: Option<Duration>,
+    pub(crate) evict_after: Option<Duration>,
     /// Leave the ring to a later send at the end of the input, instead of closing it: a value of --ring latest stays to be read
     #[arg(long)]
-    keep: bool,
+    pub(crate) keep: bool,
     /// Print a summary to standard error at the end
     #[arg(long)]
-    stats: bool,
+    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) video: video::SendArgs,
 }
 
 impl Args {
-    fn sink(&self, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {
-        let kind = Kind::of(&self.name, self.ring.kind);
+    /// What the ring is.
+    fn kind(&self, directory: &Directory) -> Result<Kind, Failure> {
+        let asked = self.framing.given_of_frames().or(self.video.given());
+        video::kind_of(&self.name, self.ring.kind, asked, directory)
+    }
+
+    fn sink(&self, kind: Kind, directory: &Directory) -> Result<Box<dyn Sink>, Failure> {
         self.ring.check(&[kind])?;
         refuse(self.resume, "--resume", &[Kind::Spsc, Kind::Broadcast], &[kind])?;
         refuse(self.evict_after.is_some(), "--evict-after", &[Kind::Broadcast], &[kind])?;
@@ -68,6 +76,7 @@ impl Args {
             Kind::Latest => {
                 Box::new(self.ring.describe(kind, ringshm::latest::<Value>(name), directory, on_death).producer()?)
             }
+            Kind::Frames => return Err(Failure::usage("frames are no records: use --y4m or --raw")),
             Kind::Named => {
                 let opening = ringshm::open(name).directory(directory.path()).on_death(on_death);
                 Box::new(FarSink::new(opening.sender()?, name))
@@ -84,9 +93,13 @@ fn tell(eviction: Eviction) {
 }
 
 pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
+    let kind = args.kind(directory)?;
+    if kind == Kind::Frames {
+        return video::send::run(directory, args);
+    }
     let framing = args.framing.cutting()?;
     let file = open(args.file.as_ref())?;
-    let sink = args.sink(directory)?;
+    let sink = args.sink(kind, directory)?;
     let skip = if args.resume { sink.sent().unwrap_or(0) } else { args.skip };
     let mut sending = Sending { sink, input: Input::new(file, framing), framing, skip, index: 0, bytes: 0 };
     let begun = Instant::now();
@@ -111,7 +124,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn open(path: Option<&PathBuf>) -> Result<File, Failure> {
+pub(crate) fn open(path: Option<&PathBuf>) -> Result<File, Failure> {
     match path {
         Some(path) if path.as_os_str() != "-" => {
             File::open(path).map_err(|error| Failure::at(format_args!("opening {}", path.display()), error))

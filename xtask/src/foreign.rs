@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::workspace::run;
 
 /// Each with the Debian package that has it.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("cc", "gcc libc6-dev"),
     ("perl", "perl-base"),
     ("socat", "socat"),
@@ -16,6 +16,7 @@ const TOOLS: [(&str, &str); 8] = [
     ("kill", "procps"),
     ("unshare", "util-linux"),
     ("prlimit", "util-linux"),
+    ("ffmpeg", "ffmpeg"),
     ("python3", "python3 python3-venv"),
 ];
 

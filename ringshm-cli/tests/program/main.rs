@@ -10,4 +10,5 @@ mod place;
 mod several;
 mod tail;
 mod transfer;
+mod video;
 mod watching;
