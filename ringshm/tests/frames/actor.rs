@@ -5,7 +5,7 @@
 //! | `f-producer NAME OPTION…`, `f-consumer NAME OPTION…` | `open N`: frames sent so far, or the number of the next one |
 //! | `f-sealed RING PIXELS OPTION…` | as `f-consumer`, of two inherited descriptors |
 //! | `f-send TO [ack]` | `begin`, `did N` after each with `ack`, then `sent TO`, or why not |
-//! | `f-try` | `ok` if there is a slot, or why not |
+//! | `f-loan` | `ok` when there is a slot, which it gives back; or why not |
 //! | `f-begin ROWS` | `begun N`: a frame that is shown, with so many rows, and not finished |
 //! | `f-recv TO [ack]` | `begin`, then `received N skipped M` when the frame before TO was there, or why not |
 //! | `f-take COUNT [ack]` | `holds N N …`: the frames that it holds |
@@ -122,7 +122,7 @@ impl Actor {
                 )
             }
             ["f-send", to, ref how @ ..] => self.send(number(to), how == ["ack"]),
-            ["f-try"] => match self.producer().try_loan().map(drop) {
+            ["f-loan"] => match self.producer().loan().map(drop) {
                 Ok(()) => "ok".to_owned(),
                 Err(error) => format!("{error:?}"),
             },
