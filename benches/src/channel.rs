@@ -65,6 +65,19 @@ pub trait RecordReceiver {
     fn recv_batch(&mut self, check: &mut RecordCheck);
 }
 
+/// The sending end of a channel of frames.
+pub trait FrameSender {
+    /// Hands a frame over that `write` makes: in the place where it stays, where there is such a place, and else in private memory from which it is
+    /// sent.
+    fn send(&mut self, write: impl FnOnce(&mut [u8]));
+}
+
+/// The receiving end of a channel of frames.
+pub trait FrameReceiver {
+    /// Takes a frame, and lets it go when it was looked at: in its place, or in private memory that it was received into.
+    fn recv<T>(&mut self, see: impl FnOnce(&[u8]) -> T) -> T;
+}
+
 /// A channel between two threads.
 pub trait Within {
     /// Makes both ends.
@@ -156,4 +169,25 @@ pub trait RecordsAcross {
     /// # Errors
     /// Whatever the rival reports.
     fn receiver(plan: &Plan, link: &Link) -> Result<impl RecordReceiver>;
+}
+
+/// A channel of frames between two processes.
+pub trait FramesAcross {
+    /// Makes what both ends need, in the process that starts them.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn link(plan: &Plan) -> Result<Vec<OwnedFd>>;
+
+    /// The sending end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn sender(plan: &Plan, link: &Link) -> Result<impl FrameSender>;
+
+    /// The receiving end.
+    ///
+    /// # Errors
+    /// Whatever the rival reports.
+    fn receiver(plan: &Plan, link: &Link) -> Result<impl FrameReceiver>;
 }

@@ -6,6 +6,7 @@
 //! | [`rivals`] | who is measured, as data |
 //! | [`comparison`], [`site`], [`abilities`] | channels by their names: which of them this machine has, where theirs are, what they can do, side by side |
 //! | [`stream`], [`crowd`], [`trip`], [`offered`], [`recovery`], [`limits`] | how: throughput of two and of many, times of single messages, latency at a given rate, deaths, the hardware's limits |
+//! | [`frames`] | video: frames handed over, or written and read; the time from committed to borrowed; the age of the newest |
 //! | [`tail`], [`setting`] | the one message in ten thousand, depending on what a real-time program asks of the machine |
 //! | [`message`], [`records`] | what is sent, and how its consumer checks every byte |
 //! | [`stage`], [`control`], [`probe`] | one run: its pinned members, the page they share, how far apart their cores are |
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod comparison;
 pub mod control;
 pub mod crowd;
+pub mod frames;
 pub mod limits;
 pub mod measurement;
 pub mod message;

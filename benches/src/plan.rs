@@ -109,6 +109,11 @@ pub enum Test {
     },
     /// Blocks copied into memory on one core and out of it on the other: nothing that copies is faster.
     Copy,
+    /// As [`Offered`](Self::Offered), of frames, to a consumer that wants the newest only and is busy with each for a while: how old is what it gets?
+    Newest {
+        /// Frames in a second.
+        rate: f64,
+    },
     /// Nothing is measured: one process takes both sides of a channel, sends a message and receives it, and says what the channel can do.
     Look,
 }
@@ -122,6 +127,30 @@ pub enum Cargo {
     Records(usize),
     /// Records of the sizes of a market-data feed: median 170 bytes, mean 265, up to 28 KB.
     Feed,
+    /// Frames of video, in I420: 12 bits for each pixel.
+    Frames {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// What is done with the pixels.
+        pixels: Pixels,
+    },
+}
+
+/// What is done with the pixels of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pixels {
+    /// Nothing: the frame is handed over, and only its first bytes are written and read.
+    Untouched,
+    /// Its producer writes every byte, and its consumer reads every byte.
+    Touched,
+}
+
+/// Bytes of a frame of so many pixels.
+#[must_use]
+pub fn frame_bytes(width: u32, height: u32) -> usize {
+    width as usize * height as usize * 3 / 2
 }
 
 /// How a consumer waits, where the rival leaves the choice.
@@ -142,6 +171,7 @@ impl Cargo {
         match self {
             Self::Messages(size) | Self::Records(size) => *size as f64,
             Self::Feed => crate::records::Feed::market().mean(),
+            Self::Frames { width, height, .. } => frame_bytes(*width, *height) as f64,
         }
     }
 
@@ -153,6 +183,7 @@ impl Cargo {
             // With eight bytes for a length.
             Self::Records(size) => slots * (size + 8),
             Self::Feed => slots * 256,
+            Self::Frames { width, height, .. } => slots * (frame_bytes(*width, *height) + 8),
         }
     }
 }
@@ -172,6 +203,8 @@ impl core::fmt::Display for Cargo {
             Self::Messages(bytes) => f.write_str(&size(*bytes)),
             Self::Records(bytes) => write!(f, "records of {}", size(*bytes)),
             Self::Feed => f.write_str("feed records"),
+            Self::Frames { width, height, pixels: Pixels::Untouched } => write!(f, "{width}x{height}, handed over"),
+            Self::Frames { width, height, pixels: Pixels::Touched } => write!(f, "{width}x{height}, every byte"),
         }
     }
 }

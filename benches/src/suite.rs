@@ -1,6 +1,7 @@
 //! All runs, as data: groups of runs that are compared with each other, each with its capacity and its limit.
 
-use crate::plan::{Cargo, Crew, Plan, Test, Waiting};
+use crate::plan::{Cargo, Crew, Pixels, Plan, Test, Waiting};
+use crate::frames;
 use crate::rivals::{self, Feat, Kind, Rival, Side};
 use crate::setting::Setting;
 use crate::tail;
@@ -65,6 +66,14 @@ pub enum Topic {
     Alone,
     /// How fast is a bare copy through shared memory?
     Copy,
+    /// What does it cost to hand over a frame, depending on its size? Each line has a size of its own.
+    HandOver,
+    /// How many frames go through?
+    Frames,
+    /// How long is it from when a frame is committed until it is borrowed?
+    Borrow,
+    /// How old is the newest frame when a consumer gets it that takes no other?
+    Newest,
     /// How late is the latest of ten thousand messages, depending on what is asked of the machine?
     Tail,
 }
@@ -90,6 +99,10 @@ impl core::fmt::Display for Title {
             Topic::WakeUp => write!(f, "wake-up and back, {whom}, {cargo}"),
             Topic::Waiting => write!(f, "waiting, {whom}, {cargo}, {} messages a second", self.rate),
             Topic::Copy => write!(f, "copy, {whom}, {cargo}"),
+            Topic::HandOver => write!(f, "frames, {whom}, handed over, by size"),
+            Topic::Frames => write!(f, "frames, {whom}, {cargo}"),
+            Topic::Borrow => write!(f, "frames, {whom}, {cargo}, from committed to borrowed, {} a second", self.rate),
+            Topic::Newest => write!(f, "frames, {whom}, {cargo}, age of the newest, {} a second", self.rate),
             Topic::Tail => write!(f, "tail, {whom}, {cargo}, {} messages a second", self.rate),
         }
     }
@@ -152,6 +165,7 @@ pub fn groups(options: &Options) -> Vec<Group> {
         groups.extend((3..=10).map(|power| suite.ring_size(1 << (2 * power))));
         groups.extend(RATES.map(|rate| suite.waiting(rate)));
         groups.extend([1 << 16, 1 << 20].map(|size| suite.copy(size)));
+        groups.extend(frames(&suite));
     }
     groups.retain(|group| {
         let is_asked_for = options.only.as_ref().is_none_or(|only| {
@@ -179,6 +193,26 @@ fn crowds(suite: &Suite, quick: bool) -> Vec<Group> {
         groups.push(suite.lossy(*size));
         groups.extend([Test::Seen, Test::RoundTrip].map(|test| suite.latest(test, *size)));
     }
+    groups
+}
+
+/// Width and height of pictures: from a thumbnail to what is called 720p, 1080p and 4K.
+const PICTURES: [(u32, u32); 7] =
+    [(64, 44), (160, 120), (320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160)];
+
+/// Frames in a second whose hand-over is timed: untouched ones, and those that take a while to write and to read.
+const FRAME_RATES: (f64, f64) = (1000.0, 100.0);
+
+/// The groups of frames.
+fn frames(suite: &Suite) -> Vec<Group> {
+    let video = &PICTURES[4..];
+    let mut groups = vec![suite.hand_over()];
+    for pixels in [Pixels::Untouched, Pixels::Touched] {
+        groups.extend(video.iter().map(|picture| suite.frames(*picture, pixels)));
+    }
+    groups.extend(video.iter().map(|picture| suite.borrow(*picture, Pixels::Untouched, FRAME_RATES.0)));
+    groups.extend(video.iter().map(|picture| suite.borrow(*picture, Pixels::Touched, FRAME_RATES.1)));
+    groups.extend([60.0, 1000.0].map(|rate| suite.newest(rate)));
     groups
 }
 
@@ -377,6 +411,69 @@ impl Suite {
         let title = self.title(Topic::Alone, Kind::Threads, Cargo::Messages(size));
         let players = self.able(Feat::Alone).filter(|rival| !rival.name.ends_with(", pausing"));
         let plans = players.map(|rival| self.plan(rival.name, Test::Alone, &title, Waiting::Spin));
+        Group { plans: plans.collect(), title }
+    }
+
+    /// What has frames of a size in common.
+    fn frame_title(&self, topic: Topic, (width, height): (u32, u32), pixels: Pixels) -> Title {
+        let cargo = Cargo::Frames { width, height, pixels };
+        Title { capacity: frames::SLOTS, ..self.title(topic, Kind::Processes, cargo) }
+    }
+
+    /// All sizes in one group, so that they are compared with each other in the same rounds.
+    fn hand_over(&self) -> Group {
+        let title = self.frame_title(Topic::HandOver, PICTURES[PICTURES.len() - 1], Pixels::Untouched);
+        let plans = PICTURES.into_iter().flat_map(|(width, height)| {
+            let cargo = Cargo::Frames { width, height, pixels: Pixels::Untouched };
+            let plan = |rival: &Rival| self.plan(rival.name, Test::Stream { batch: 1 }, &title, Waiting::Spin);
+            self.able(Feat::Newest).map(move |rival| Plan { cargo, ..plan(rival) }).collect::<Vec<_>>()
+        });
+        let mut plans: Vec<Plan> = plans.collect();
+        if !plans.is_empty() {
+            plans.push(self.bare_copy(&title));
+        }
+        Group { plans, title }
+    }
+
+    fn frames(&self, picture: (u32, u32), pixels: Pixels) -> Group {
+        let title = self.frame_title(Topic::Frames, picture, pixels);
+        let players = self.players(Kind::Processes, title.cargo);
+        let mut plans: Vec<Plan> = players
+            .map(|rival| Plan {
+                // Of those that copy, some hundred frames.
+                seconds: 3.0 * self.seconds,
+                ..self.plan(rival.name, Test::Stream { batch: 1 }, &title, Waiting::Spin)
+            })
+            .collect();
+        if !plans.is_empty() {
+            plans.push(self.bare_copy(&title));
+        }
+        Group { plans, title }
+    }
+
+    /// The limit of those that copy.
+    fn bare_copy(&self, title: &Title) -> Plan {
+        Plan { cargo: Cargo::Records(1 << 20), ..self.plan("memcpy", Test::Copy, title, Waiting::Spin) }
+    }
+
+    fn borrow(&self, picture: (u32, u32), pixels: Pixels, rate: f64) -> Group {
+        let title = Title { rate, ..self.frame_title(Topic::Borrow, picture, pixels) };
+        // At the rate of frames that nobody touches, those that copy large ones do not keep up.
+        let players = (self.players(Kind::Processes, title.cargo))
+            .filter(|rival| !rival.stands_apart && (pixels == Pixels::Touched || rival.can(Feat::Newest)));
+        let plans = players.map(|rival| Plan {
+            seconds: 10.0 * self.seconds,
+            ..self.plan(rival.name, Test::Offered { rate }, &title, Waiting::Spin)
+        });
+        Group { plans: plans.collect(), title }
+    }
+
+    fn newest(&self, rate: f64) -> Group {
+        let title = Title { rate, ..self.frame_title(Topic::Newest, PICTURES[5], Pixels::Untouched) };
+        let plans = self.able(Feat::Newest).map(|rival| Plan {
+            seconds: 10.0 * self.seconds,
+            ..self.plan(rival.name, Test::Newest { rate }, &title, Waiting::Spin)
+        });
         Group { plans: plans.collect(), title }
     }
 

@@ -1,9 +1,9 @@
 //! What the rounds say: medians with their spread, and ratios within a round, for each state of the cores apart.
 
-use crate::plan::{Outcome, Percentiles, Plan, Reading, Test, Waiting};
+use crate::plan::{Cargo, Outcome, Percentiles, Plan, Reading, Test, Waiting};
 use crate::probe::{State, median};
 use crate::rivals::{self, Side};
-use crate::suite::{Group, Title};
+use crate::suite::{Group, Title, Topic};
 use crate::tail::Tail;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub struct Row {
     pub median: f64,
     /// The lowest and the highest of the rounds.
     pub range: (f64, f64),
+    /// Bytes of a message, on average.
+    #[serde(default)]
+    pub bytes: f64,
     /// How many rounds counted.
     pub rounds: usize,
     /// Messages in a second over whole runs; the median of the rounds.
@@ -93,26 +96,31 @@ fn section(group: &Group, state: State, runs: &[&Run]) -> Section {
     let mut distances: Vec<f64> = runs.iter().flat_map(|run| [run.outcome.before, run.outcome.after]).collect();
     let of_plan: Vec<Vec<&Run>> =
         (0..group.plans.len()).map(|plan| runs.iter().copied().filter(|run| run.plan == plan).collect()).collect();
-    let best = |standing| {
-        let candidates = (0..group.plans.len()).filter(|plan| standing_of(&group.plans[*plan]) == standing);
+    // A bare copy counts in the messages of the group.
+    let cargo = |plan: &Plan| if plan.test == Test::Copy { group.title.cargo } else { plan.cargo };
+    let best = |standing, carried: Cargo| {
+        let candidates = (0..group.plans.len())
+            .filter(|plan| standing_of(&group.plans[*plan]) == standing && cargo(&group.plans[*plan]) == carried);
         let reached = candidates.filter(|plan| !of_plan[*plan].is_empty());
         reached.max_by(|a, b| goodness_of(&of_plan[*a]).total_cmp(&goodness_of(&of_plan[*b])))
     };
-    let (rival, limit) = (best(Standing::Rival), best(Standing::Limit));
     let lines = (group.plans.iter().zip(&of_plan))
         .filter(|(_, runs)| !runs.is_empty())
         .map(|(plan, runs)| {
             let ratio = |other: Option<usize>| other.and_then(|other| ratio(runs, &of_plan[other]));
             let others = group.plans.iter().zip(&of_plan).filter(|(other, _)| *other != plan);
+            let (rival, limit) = (best(Standing::Rival, cargo(plan)), best(Standing::Limit, cargo(plan)));
+            let name = |plan: &Plan| name(&group.title, plan);
             let to = others.filter_map(|(other, theirs)| Some((name(other), self::ratio(runs, theirs)?))).collect();
+            let bytes = cargo(plan).mean_size();
             let bare = bare_form_of(plan).and_then(|bare| group.plans.iter().position(|other| other.rival == bare));
-            Row { to_rival: ratio(rival), to_limit: ratio(bare.or(limit)), to, ..row(plan, runs) }
+            Row { name: name(plan), bytes, to_rival: ratio(rival), to_limit: ratio(bare.or(limit)), to, ..row(plan, runs) }
         })
         .collect();
     Section { title: group.title.clone(), state, distance: median(&mut distances), lines }
 }
 
-/// Without what compares it with others.
+/// Without its name in the group, and what compares it with others.
 fn row(plan: &Plan, runs: &[&Run]) -> Row {
     let mut values: Vec<f64> = runs.iter().map(|run| value(&run.outcome.reading)).collect();
     let middle = median(&mut values);
@@ -122,7 +130,8 @@ fn row(plan: &Plan, runs: &[&Run]) -> Row {
     let mut cpu: Vec<f64> = runs.iter().filter_map(|run| run.outcome.reading.cpu).collect();
     let mut lost: Vec<f64> = runs.iter().filter_map(|run| run.outcome.reading.lost).collect();
     Row {
-        name: name(plan),
+        name: String::new(),
+        bytes: 0.0,
         side: standing_of(plan),
         median: middle,
         range: (
@@ -141,8 +150,12 @@ fn row(plan: &Plan, runs: &[&Run]) -> Row {
     }
 }
 
-fn name(plan: &Plan) -> String {
+fn name(title: &Title, plan: &Plan) -> String {
+    if let (Topic::HandOver, Cargo::Frames { width, height, .. }) = (title.topic, plan.cargo) {
+        return format!("{}, {width}x{height}", plan.rival);
+    }
     match (plan.test, plan.wait) {
+        (Test::Offered { .. }, _) if title.topic == Topic::Borrow => plan.rival.clone(),
         (Test::Offered { .. }, Waiting::Spin) => format!("{}, spin", plan.rival),
         (Test::Offered { .. }, Waiting::Park) => format!("{}, park", plan.rival),
         (Test::Offered { .. }, Waiting::SpinThenPark) => format!("{}, spin then park", plan.rival),

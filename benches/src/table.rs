@@ -12,7 +12,14 @@ pub fn of(sections: &[Section]) -> String {
         let _ = writeln!(table, "\n{} [{}, {:.0} ns]", section.title, section.state, section.distance);
         let is_time = matches!(
             section.title.topic,
-            Topic::RoundTrip | Topic::WakeUp | Topic::Waiting | Topic::Latest | Topic::Alone | Topic::Recovery
+            Topic::RoundTrip
+                | Topic::WakeUp
+                | Topic::Waiting
+                | Topic::Latest
+                | Topic::Alone
+                | Topic::Recovery
+                | Topic::Borrow
+                | Topic::Newest
         );
         let columns = if is_time { "p99     p99.9       max    cpu" } else { "GB/s" };
         let _ = writeln!(
@@ -21,13 +28,13 @@ pub fn of(sections: &[Section]) -> String {
             "", "median", "range", "n", "x rival", "x limit"
         );
         for row in &section.lines {
-            let _ = writeln!(table, "{}", line(row, is_time, section.title.cargo.mean_size()));
+            let _ = writeln!(table, "{}", line(row, is_time));
         }
     }
     table
 }
 
-fn line(row: &Row, is_time: bool, size: f64) -> String {
+fn line(row: &Row, is_time: bool) -> String {
     let value = |value: f64| if is_time { time(value) } else { rate(value) };
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
     let range = format!("{} .. {}", value(row.range.0), value(row.range.1));
@@ -44,8 +51,11 @@ fn line(row: &Row, is_time: bool, size: f64) -> String {
         if let Some(cpu) = row.cpu {
             let _ = write!(line, "{:3.0} %", cpu * 100.0);
         }
+        if let Some(lost) = row.lost {
+            let _ = write!(line, "   {:3.0} % skipped", lost * 100.0);
+        }
     } else if !is_time {
-        let _ = write!(line, "{:.2}", row.median * size / 1e9);
+        let _ = write!(line, "{:.2}", row.median * row.bytes / 1e9);
     }
     line
 }

@@ -26,16 +26,16 @@ pub(super) struct Iceoryx;
 /// iceoryx2 with a service for each consumer.
 pub(super) struct Services;
 
-type Ipc = ipc::Service;
-type Service<T> = PortFactory<Ipc, [T], ()>;
+pub(super) type Ipc = ipc::Service;
+pub(super) type Service<T> = PortFactory<Ipc, [T], ()>;
 
 /// A port, and the node that it belongs to.
-struct Port<P> {
-    port: P,
-    _node: Node<Ipc>,
+pub(super) struct Port<P> {
+    pub(super) port: P,
+    pub(super) _node: Node<Ipc>,
 }
 
-fn node(link: &Link) -> Result<Node<Ipc>> {
+pub(super) fn node(link: &Link) -> Result<Node<Ipc>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
     config.global.prefix = FileName::new(link.name.as_bytes()).map_err(|error| anyhow!("{error:?}"))?;
@@ -88,7 +88,7 @@ fn subscriber<T: ZeroCopySend + Debug + 'static>(plan: &Plan, link: &Link) -> Re
 }
 
 /// A subscriber that is connected to all publishers. A message goes to those alone that are, once their buffer is full.
-fn subscriber_of<T: ZeroCopySend + Debug + 'static>(
+pub(super) fn subscriber_of<T: ZeroCopySend + Debug + 'static>(
     plan: &Plan,
     service: &Service<T>,
 ) -> Result<Subscriber<Ipc, [T], ()>> {

@@ -1,6 +1,7 @@
 //! Who is measured, as data: see [`all`].
 
 mod channels;
+mod frames;
 pub(crate) mod pausing;
 mod ringshm;
 mod ringshm_broadcast;
@@ -18,6 +19,8 @@ mod disruptor;
 mod eventfd;
 #[cfg(feature = "rivals")]
 mod iceoryx;
+#[cfg(feature = "rivals")]
+mod iceoryx_frames;
 #[cfg(feature = "rivals")]
 mod ipc_channel;
 #[cfg(feature = "rivals")]
@@ -37,7 +40,7 @@ mod shmem_ipc;
 #[cfg(feature = "rivals")]
 mod tokio;
 
-use crate::channel::{Across, Among, RecordsAcross, RecordsWithin, Within};
+use crate::channel::{Across, Among, FramesAcross, RecordsAcross, RecordsWithin, Within};
 use crate::limits::Bare;
 use crate::message::{Line, Lines4, Lines16, Lines64, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
@@ -70,10 +73,14 @@ pub struct Rival {
     pub waits: bool,
     /// Whether its two sides sleep in turns, so that its throughput is a mean over whole runs.
     pub takes_turns: bool,
+    /// Whether it is programs of their own that run beside this one: then only how many go through can be told.
+    pub stands_apart: bool,
     /// The limit that it is compared with where both sides sleep: the bare form of what it does. Else the best one.
     pub bare: Option<&'static str>,
     messages: Option<Play>,
     records: Option<Play>,
+    frames: Option<Play>,
+    newest: Option<Play>,
     share: Option<Play>,
     spread: Option<Play>,
     lossy: Option<Play>,
@@ -95,6 +102,8 @@ pub enum Feat {
     Lossy,
     /// Only the newest value counts.
     Latest,
+    /// A consumer takes the newest frame only.
+    Newest,
     /// One thread has both ends.
     Alone,
     /// A message outlives the consumer that is killed with it.
@@ -130,9 +139,12 @@ impl Rival {
             batches: false,
             waits: false,
             takes_turns: false,
+            stands_apart: false,
             bare: None,
             messages: None,
             records: None,
+            frames: None,
+            newest: None,
             share: None,
             spread: None,
             lossy: None,
@@ -166,6 +178,15 @@ impl Rival {
 
     const fn records_across<R: RecordsAcross>(self) -> Self {
         Self { records: Some(Play { link: R::link, run: stage::records_across::<R> }), ..self }
+    }
+
+    const fn frames_across<R: FramesAcross>(self) -> Self {
+        Self { frames: Some(Play { link: R::link, run: stage::frames_across::<R> }), ..self }
+    }
+
+    /// Who hands over frames, and drops those that its consumer does not want any more.
+    const fn with_newest(self) -> Self {
+        Self { newest: self.frames, ..self }
     }
 
     const fn sharing<R: Among>(self) -> Self {
@@ -238,6 +259,7 @@ impl Rival {
             Feat::Spread => self.spread,
             Feat::Lossy => self.lossy,
             Feat::Latest => self.latest,
+            Feat::Newest => self.newest,
             Feat::Alone => self.alone,
             Feat::Recovery => self.recovery,
             Feat::Wake => self.wake,
@@ -248,6 +270,7 @@ impl Rival {
         match cargo {
             Cargo::Messages(_) => self.messages,
             Cargo::Records(_) | Cargo::Feed => self.records,
+            Cargo::Frames { .. } => self.frames,
         }
     }
 
@@ -258,6 +281,7 @@ impl Rival {
             Test::Lossy => self.lossy,
             Test::Alone => self.alone,
             Test::Recovery => self.recovery,
+            Test::Newest { .. } => self.newest,
             Test::Wake | Test::WakeAt { .. } => self.wake,
             Test::Look => self.look,
             // Who has both has the latter for this.
@@ -312,6 +336,7 @@ fn link_of<R: Across>(plan: &Plan) -> Result<Vec<OwnedFd>> {
 /// Everybody.
 #[must_use]
 pub fn all() -> Vec<Rival> {
+    use self::frames::{Frames, Pipes};
     use self::pausing::{Eager, Patient};
     use self::ringshm::{self as spsc, Iter, Rings};
     use self::ringshm_broadcast::{self as broadcast, Broadcasts, Single, Slices};
@@ -353,12 +378,15 @@ pub fn all() -> Vec<Rival> {
         ours("ringshm broadcast threads slices", Kind::Threads).spreading::<Broadcasts<Slices>>(),
         ours("ringshm broadcast threads iter", Kind::Threads).spreading::<Broadcasts<broadcast::Iter>>(),
         ours("ringshm latest", Kind::Processes).latest_across::<Registers>(),
+        ours("ringshm frames", Kind::Processes).frames_across::<Frames>().with_newest(),
+        ours("ringshm records, copied", Kind::Processes).frames_across::<frames::Records>(),
         ours("ringshm semaphore", Kind::Processes).waking_across::<Semaphores>("semaphore"),
         ours("ringshm in a set of 64", Kind::Processes).waking_across::<Sets>("futex"),
     ];
     all.extend([
         Rival::across::<Stream<Pipe>>("pipe", Side::Theirs)
             .records_across::<Stream<Pipe>>()
+            .frames_across::<Pipes>()
             .with_batches()
             .taking_turns(),
         Rival::across::<Stream<Unix>>("unix socket", Side::Theirs)
@@ -432,6 +460,8 @@ fn libraries() -> Vec<Rival> {
             .with_batches(),
         Rival::across::<Iceoryx>("iceoryx2", Side::Theirs)
             .records_across::<Iceoryx>()
+            .frames_across::<Iceoryx>()
+            .with_newest()
             .sharing_across::<Services>()
             .spreading_across::<Iceoryx>(),
         theirs("shaq", Kind::Processes)

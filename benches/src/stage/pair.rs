@@ -1,13 +1,13 @@
 //! The runs of one producer and one consumer.
 
 use super::{Role, Stage, by_size};
-use crate::channel::{Across, Link, RecordsAcross, RecordsWithin, Within};
+use crate::channel::{Across, FramesAcross, Link, RecordsAcross, RecordsWithin, Within};
 use crate::control::{Control, LARGEST_BLOCK};
 use crate::limits::{self, Bare, BareEnd};
 use crate::message::{Line, Lines4, Lines16, Lines64, Message, Word};
 use crate::plan::{Cargo, Outcome, Plan, Reading, Test};
 use crate::setting::Setting;
-use crate::{offered, stream, tail, trip};
+use crate::{frames, offered, stream, tail, trip};
 use anyhow::{Context as _, Result, bail};
 
 /// Plays a run of messages between threads.
@@ -140,6 +140,31 @@ pub fn records_across<R: RecordsAcross>(stage: &Stage) -> Result<Option<Outcome>
         let mut from = R::receiver(&stage.plan, &stage.links[0])?;
         let play =
             |control: &Control| stream::consume_records(&mut from, stage.feed(), batch, capacity, seconds, control);
+        stage.consuming(0, play, Ok)
+    }
+}
+
+/// Plays a part in a run of frames between processes.
+///
+/// # Errors
+/// If the channel cannot be joined, or the sides do not meet.
+pub fn frames_across<R: FramesAcross>(stage: &Stage) -> Result<Option<Outcome>> {
+    let Plan { test, seconds, .. } = stage.plan;
+    let Cargo::Frames { pixels, .. } = stage.plan.cargo else { bail!("no frames of {}", stage.plan.cargo) };
+    if stage.role == Role::Producer {
+        let mut to = R::sender(&stage.plan, &stage.links[0])?;
+        let play = |control: &Control| match test {
+            Test::Offered { rate } | Test::Newest { rate } => frames::produce_at(&mut to, rate, pixels, control),
+            _ => frames::produce(&mut to, pixels, control),
+        };
+        stage.producing(0, play).map(|()| None)
+    } else {
+        let mut from = R::receiver(&stage.plan, &stage.links[0])?;
+        let play = |control: &Control| match test {
+            Test::Offered { .. } => frames::consume_at(&mut from, pixels, seconds, control),
+            Test::Newest { .. } => frames::consume_newest(&mut from, seconds, control),
+            _ => frames::consume(&mut from, pixels, seconds, control),
+        };
         stage.consuming(0, play, Ok)
     }
 }
