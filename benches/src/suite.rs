@@ -1,7 +1,7 @@
 //! All runs, as data: groups of runs that are compared with each other, each with its capacity and its limit.
 
-use crate::plan::{Cargo, Crew, Pixels, Plan, Test, Waiting};
 use crate::frames;
+use crate::plan::{Cargo, Crew, Pixels, Plan, Test, Waiting};
 use crate::rivals::{self, Feat, Kind, Rival, Side};
 use crate::setting::Setting;
 use crate::tail;
@@ -175,6 +175,21 @@ pub fn groups(options: &Options) -> Vec<Group> {
         is_asked_for && !group.plans.is_empty()
     });
     groups
+}
+
+/// Takes those out of the groups who cannot play on this machine, and says why not.
+#[must_use]
+pub fn leave_out_absent(groups: &mut [Group]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for rival in rivals::all() {
+        let plays = |group: &Group| group.plans.iter().any(|plan| plan.rival == rival.name);
+        let Some(look) = rival.programs.filter(|_| groups.iter().any(plays)) else { continue };
+        if let Err(reason) = look() {
+            groups.iter_mut().for_each(|group| group.plans.retain(|plan| plan.rival != rival.name));
+            reasons.push(format!("{}: {reason:#}", rival.name));
+        }
+    }
+    reasons
 }
 
 /// The groups of rings with many producers, many consumers, or both.
@@ -460,7 +475,7 @@ impl Suite {
         let title = Title { rate, ..self.frame_title(Topic::Borrow, picture, pixels) };
         // At the rate of frames that nobody touches, those that copy large ones do not keep up.
         let players = (self.players(Kind::Processes, title.cargo))
-            .filter(|rival| !rival.stands_apart && (pixels == Pixels::Touched || rival.can(Feat::Newest)));
+            .filter(|rival| rival.programs.is_none() && (pixels == Pixels::Touched || rival.can(Feat::Newest)));
         let plans = players.map(|rival| Plan {
             seconds: 10.0 * self.seconds,
             ..self.plan(rival.name, Test::Offered { rate }, &title, Waiting::Spin)

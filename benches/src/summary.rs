@@ -114,7 +114,14 @@ fn section(group: &Group, state: State, runs: &[&Run]) -> Section {
             let to = others.filter_map(|(other, theirs)| Some((name(other), self::ratio(runs, theirs)?))).collect();
             let bytes = cargo(plan).mean_size();
             let bare = bare_form_of(plan).and_then(|bare| group.plans.iter().position(|other| other.rival == bare));
-            Row { name: name(plan), bytes, to_rival: ratio(rival), to_limit: ratio(bare.or(limit)), to, ..row(plan, runs) }
+            Row {
+                name: name(plan),
+                bytes,
+                to_rival: ratio(rival),
+                to_limit: ratio(bare.or(limit)),
+                to,
+                ..row(plan, runs)
+            }
         })
         .collect();
     Section { title: group.title.clone(), state, distance: median(&mut distances), lines }

@@ -1,5 +1,6 @@
 //! The summary as a table for people.
 
+use crate::plan::{Cargo, Pixels};
 use crate::suite::Topic;
 use crate::summary::{Row, Section};
 use core::fmt::Write as _;
@@ -21,7 +22,12 @@ pub fn of(sections: &[Section]) -> String {
                 | Topic::Borrow
                 | Topic::Newest
         );
-        let columns = if is_time { "p99     p99.9       max    cpu" } else { "GB/s" };
+        let columns = match section.title.cargo {
+            _ if is_time => "p99     p99.9       max    cpu",
+            // Nobody moves them: what it would come to if somebody did.
+            Cargo::Frames { pixels: Pixels::Untouched, .. } => "GB/s, if copied",
+            _ => "GB/s",
+        };
         let _ = writeln!(
             table,
             "  {:<26}{:>11}{:>22}{:>4}{:>10}{:>10}   {columns}",
@@ -29,6 +35,9 @@ pub fn of(sections: &[Section]) -> String {
         );
         for row in &section.lines {
             let _ = writeln!(table, "{}", line(row, is_time));
+        }
+        if section.title.topic == Topic::HandOver {
+            table.push_str(&flatness(&section.lines));
         }
     }
     table
@@ -58,6 +67,23 @@ fn line(row: &Row, is_time: bool) -> String {
         let _ = write!(line, "{:.2}", row.median * row.bytes / 1e9);
     }
     line
+}
+
+/// How many times as long as one of the smallest frames one of each other size takes: the medians over rounds.
+fn flatness(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let sized: Vec<(&str, &str, &Row)> =
+        rows.iter().filter_map(|row| row.name.rsplit_once(", ").map(|(name, size)| (name, size, row))).collect();
+    for (index, (name, size, smallest)) in sized.iter().enumerate() {
+        if sized[..index].iter().any(|(earlier, ..)| earlier == name) {
+            continue;
+        }
+        let others = sized[index + 1..].iter().filter(|(other, ..)| other == name);
+        let times = others.filter_map(|(_, size, row)| Some(format!("{size} {:.2}", smallest.to.get(&row.name)?)));
+        let times: Vec<String> = times.collect();
+        let _ = writeln!(text, "  {name}, times the time of {size}: {}", times.join(", "));
+    }
+    text
 }
 
 /// A rate, as people write it.

@@ -65,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         rivals: !arguments.no_rivals,
         capacity: arguments.capacity,
     };
-    let groups = suite::groups(&options);
+    let mut groups = suite::groups(&options);
     if groups.is_empty() {
         bail!("nothing has such a title: see --list");
     }
@@ -75,6 +75,9 @@ fn run(arguments: &Arguments) -> Result<()> {
             println!("{}: {}", group.title, names.join(", "));
         }
         return Ok(());
+    }
+    for absent in suite::leave_out_absent(&mut groups) {
+        println!("left out: {absent}");
     }
     processes::sweep_old();
     let rounds = arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 7 });

@@ -98,10 +98,42 @@ fn charts(sections: &[Section]) -> Vec<(String, Chart)> {
         series,
     };
     charts.push(("ring-size.svg".into(), chart));
+    charts.push(("frames.svg".into(), frames(sections)));
     charts.push(("waiting.svg".into(), waiting(sections, "median latency", |row| Some(row.median), time)));
     let percent = |share: f64| format!("{:.0} %", share * 100.0);
     charts.push(("waiting-cpu.svg".into(), waiting(sections, "consumer's share of its core", |row| row.cpu, percent)));
     charts
+}
+
+/// What it costs to hand over frames, by their size; and what copying them would.
+fn frames(sections: &[Section]) -> Chart {
+    let lines = |section: &&Section| section.lines.len();
+    let section = sections.iter().filter(|section| section.title.topic == Topic::HandOver).max_by_key(lines);
+    let mut series: Vec<Series> = Vec::new();
+    for row in section.into_iter().flat_map(|section| &section.lines) {
+        // A bare copy is of one size. It takes time in proportion.
+        let (name, points) = match row.name.rsplit_once(", ") {
+            Some((name, _)) => (name, vec![(row.bytes, 1e9 / row.median)]),
+            None => (row.name.as_str(), COPIED.map(|bytes| (bytes, 1e9 * bytes / (row.median * row.bytes))).to_vec()),
+        };
+        match series.iter_mut().find(|series| series.name == name) {
+            Some(series) => series.points.extend(points),
+            None => series.push(Series { name: name.to_owned(), is_ours: row.side == Standing::Ours, points }),
+        }
+    }
+    Chart {
+        title: format!("Handing over a frame against its size{}", among(section.map(|section| section.state))),
+        x: ("bytes of a frame".into(), bytes),
+        y: ("time of a frame".into(), time),
+        series,
+    }
+}
+
+/// The sizes between which the time of a copy is drawn: those of the smallest and the largest frame.
+const COPIED: [f64; 2] = [4224.0, 12_441_600.0];
+
+fn bytes(bytes: f64) -> String {
+    if bytes < 1e6 { format!("{:.0} KB", bytes / 1e3) } else { format!("{:.1} MB", bytes / 1e6) }
 }
 
 /// Throughput among so many, of messages of eight bytes.

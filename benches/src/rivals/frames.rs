@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code, reason = "promises that peers keep the protocol, as the rivals do without saying so")]
 
-use super::streams::Pipe;
 use super::streams::Make as _;
+use super::streams::Pipe;
 use crate::channel::{FrameReceiver, FrameSender, FramesAcross, Link};
 use crate::frames::SLOTS;
 use crate::plan::{Cargo, Plan, Test};
@@ -17,8 +17,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
-/// ringshm's rings of frames.
-pub(super) struct Frames;
+/// ringshm's rings of frames, with so many slots.
+pub(super) struct Frames<const SLOTS: usize>;
 
 /// ringshm's rings of records, into which frames are copied, and out of which.
 pub(super) struct Records;
@@ -66,7 +66,7 @@ fn role() -> Builder<ringshm::frames::Frames> {
     unsafe { ringshm::frames("").wait(Wait::Spin).trust_peers() }
 }
 
-impl FramesAcross for Frames {
+impl<const SLOTS: usize> FramesAcross for Frames<SLOTS> {
     fn link(plan: &Plan) -> Result<Vec<OwnedFd>> {
         let ring = ringshm::frames("bench").frame_bytes(bytes(plan)? as u64).capacity(SLOTS as u64);
         Ok(vec![ring.consumers(1).memfd()?])

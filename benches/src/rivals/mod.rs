@@ -2,6 +2,7 @@
 
 mod channels;
 mod frames;
+mod gstreamer;
 pub(crate) mod pausing;
 mod ringshm;
 mod ringshm_broadcast;
@@ -41,6 +42,7 @@ mod shmem_ipc;
 mod tokio;
 
 use crate::channel::{Across, Among, FramesAcross, RecordsAcross, RecordsWithin, Within};
+use crate::frames::SLOTS;
 use crate::limits::Bare;
 use crate::message::{Line, Lines4, Lines16, Lines64, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
@@ -73,8 +75,9 @@ pub struct Rival {
     pub waits: bool,
     /// Whether its two sides sleep in turns, so that its throughput is a mean over whole runs.
     pub takes_turns: bool,
-    /// Whether it is programs of their own that run beside this one: then only how many go through can be told.
-    pub stands_apart: bool,
+    /// Finds out whether it is here, where it is programs of its own that run beside those of a run. Of them only how many frames go through can
+    /// be told.
+    pub programs: Option<fn() -> Result<()>>,
     /// The limit that it is compared with where both sides sleep: the bare form of what it does. Else the best one.
     pub bare: Option<&'static str>,
     messages: Option<Play>,
@@ -139,7 +142,7 @@ impl Rival {
             batches: false,
             waits: false,
             takes_turns: false,
-            stands_apart: false,
+            programs: None,
             bare: None,
             messages: None,
             records: None,
@@ -378,7 +381,9 @@ pub fn all() -> Vec<Rival> {
         ours("ringshm broadcast threads slices", Kind::Threads).spreading::<Broadcasts<Slices>>(),
         ours("ringshm broadcast threads iter", Kind::Threads).spreading::<Broadcasts<broadcast::Iter>>(),
         ours("ringshm latest", Kind::Processes).latest_across::<Registers>(),
-        ours("ringshm frames", Kind::Processes).frames_across::<Frames>().with_newest(),
+        ours("ringshm frames", Kind::Processes).frames_across::<Frames<SLOTS>>().with_newest(),
+        // The fewest. What is written and read stays in nearer caches.
+        ours("ringshm frames, 3 slots", Kind::Processes).frames_across::<Frames<3>>(),
         ours("ringshm records, copied", Kind::Processes).frames_across::<frames::Records>(),
         ours("ringshm semaphore", Kind::Processes).waking_across::<Semaphores>("semaphore"),
         ours("ringshm in a set of 64", Kind::Processes).waking_across::<Sets>("futex"),
@@ -394,6 +399,13 @@ pub fn all() -> Vec<Rival> {
             .with_batches()
             .taking_turns(),
     ]);
+    let gstreamer =
+        Play { link: |_| Ok(Vec::new()), run: |stage| stage::beside(stage, gstreamer::send, gstreamer::receive) };
+    all.push(Rival {
+        frames: Some(gstreamer),
+        programs: Some(gstreamer::look),
+        ..Rival::new("GStreamer shm", Kind::Processes, Side::Theirs)
+    });
     #[cfg(feature = "rivals")]
     all.extend(libraries());
     all.extend([

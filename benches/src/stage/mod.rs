@@ -9,7 +9,7 @@ mod many;
 mod pair;
 
 pub use many::{across_many, alone, among, recovery};
-pub use pair::{across, bare, copying, frames_across, looking, records_across, records_within, within};
+pub use pair::{across, bare, beside, copying, frames_across, looking, records_across, records_within, within};
 
 use crate::channel::Link;
 use crate::control::{Control, Shared};

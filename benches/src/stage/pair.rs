@@ -169,6 +169,24 @@ pub fn frames_across<R: FramesAcross>(stage: &Stage) -> Result<Option<Outcome>> 
     }
 }
 
+/// Plays a part in a run of other programs, which this process starts on its core and awaits.
+///
+/// # Errors
+/// If a program fails, or the sides do not meet.
+pub fn beside(
+    stage: &Stage,
+    send: fn(&Plan, &Link, &Control) -> Result<()>,
+    receive: fn(&Link, &Control) -> Result<Reading>,
+) -> Result<Option<Outcome>> {
+    let (plan, link) = (&stage.plan, &stage.links[0]);
+    if stage.role == Role::Producer {
+        let mut sent = Ok(());
+        stage.producing(0, |control| sent = send(plan, link, control))?;
+        return sent.map(|()| None);
+    }
+    stage.consuming(0, |control| receive(link, control), |reading| reading)
+}
+
 /// Plays a part in the round trips of a bare limit, or in the watching of it.
 ///
 /// # Errors
