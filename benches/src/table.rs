@@ -92,7 +92,8 @@ pub fn rate(rate: f64) -> String {
     match rate {
         1e8.. => format!("{:.0} M/s", rate / 1e6),
         1e6.. => format!("{:.1} M/s", rate / 1e6),
-        1e3.. => format!("{:.0} k/s", rate / 1e3),
+        1e4.. => format!("{:.0} k/s", rate / 1e3),
+        1e3.. => format!("{:.1} k/s", rate / 1e3),
         _ => format!("{rate:.0} /s"),
     }
 }
