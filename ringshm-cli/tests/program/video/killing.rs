@@ -4,6 +4,7 @@ use super::clip::{FRAMES, SMALL, cut, hashes_of, small};
 use super::crossing::{assert_quiet, wait_for_receivers};
 use crate::place::{Place, Running, assert_same, read_some};
 use ringshm::{Peer, Role};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::process::{ChildStdin, Stdio};
 use std::thread;
@@ -68,9 +69,10 @@ fn what_a_killed_renderer_held_comes_back_to_the_sender() {
         let sent_and_taken = ring.producer.messages.zip(ring.consumer.messages);
         sent_and_taken.is_some_and(|(sent, taken)| taken > 0 && sent == taken + 3)
     });
-    first.kill();
-    // Now: it may have gone on for a moment, when the sender stood still before it.
+    // It may go on for a moment, when the sender stands still before it does.
+    kill_process(Pid::from_child(&first.child), Signal::STOP).unwrap();
     let taken = place.info("video")["consumer"]["messages"].as_u64().unwrap() as usize;
+    first.kill();
     let mut received = Vec::new();
     stdout.read_to_end(&mut received).unwrap();
     // The sender goes on by itself, to the end.
