@@ -159,7 +159,10 @@ fn a_late_receiver_gets_a_whole_header_and_what_comes_from_then_on() {
     let newest = place.start(&["recv", "video", "--newest"]);
     let later = place.start(&["recv", "video", "--from", "newest"]);
     let oldest = place.start(&["recv", "video", "--stats"]);
-    wait_for_receivers(&place, 3);
+    // They have chosen where to begin, and taken what was there.
+    place.wait_until("video", |ring| {
+        ring.participants_of(Role::Consumer).filter(|lane| lane.messages == Some(50)).count() == 3
+    });
     stdin.write_all(&parts.frames[50..].concat()).unwrap();
     drop(stdin);
     let finished = [newest, later, oldest].map(|recv| thread::spawn(|| recv.finish()));
