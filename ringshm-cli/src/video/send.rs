@@ -9,7 +9,7 @@ use crate::framing::Form;
 use crate::ring::{Kind, refuse};
 use crate::send::{Args, open};
 use ringshm::frames::Producer;
-use ringshm::{Directory, HugePages, OnDeath, Peer, Role};
+use ringshm::{Directory, HugePages, OnDeath, Participant, Peer, Role};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,10 +78,13 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
 
 /// Waits until so many receivers are there.
 fn wait_for(receivers: usize, directory: &Directory, name: &str) -> Result<(), Failure> {
-    let is_live = |state: &Peer| matches!(state, Peer::Live { .. });
+    // What it may hold was promised to it: from then on it misses nothing.
+    let is_there = |consumer: &&Participant| {
+        matches!(consumer.state, Peer::Live { .. }) && consumer.frames.is_some_and(|frames| frames.most > 0)
+    };
     loop {
         let ring = ringshm::inspect(directory, name)?;
-        if ring.participants_of(Role::Consumer).filter(|consumer| is_live(&consumer.state)).count() >= receivers {
+        if ring.participants_of(Role::Consumer).filter(is_there).count() >= receivers {
             return Ok(());
         }
         thread::sleep(LOOK);

@@ -76,20 +76,16 @@ impl Seat {
         let index = member.lane() - member.memory().lanes_of(Role::Consumer).start;
         let delivery = member.behaviour.delivery;
         let_go_all(&table, index);
-        let seat = Self { member, table, index, delivery, most: 0, held: AtomicU32::new(0) };
+        let mut seat = Self { member, table, index, delivery, most: 0, held: AtomicU32::new(0) };
         crash::point("frames.seated");
-        let most = seat.be_promised()?;
-        Ok(Self::subscribed(seat, most))
-    }
-
-    fn subscribed(mut seat: Self, most: u32) -> Self {
-        seat.most = most;
-        if seat.delivery == Delivery::EveryFrame {
+        if delivery == Delivery::EveryFrame {
             // Relaxed: a producer that does not see it yet does not hold the next frame for it; it looks for that.
             seat.table.in_order().fetch_or(seat.bit(), Relaxed);
             crash::point("frames.subscribed");
         }
-        seat
+        // Last: whoever sees the promise knows that no frame is missed from then on.
+        seat.most = seat.be_promised()?;
+        Ok(seat)
     }
 
     /// Has as many frames promised as it wants to hold, if they leave the producer one to write and the newest one.
@@ -203,12 +199,12 @@ impl Seat {
         crash::point("frames.let_go");
     }
 
-    /// Lets go all frames before `published` that are held for this lane, which has taken nothing yet: they were a predecessor's.
-    pub(crate) fn sweep(&self, published: u64) {
+    /// Lets go all frames before `first` that are held for this lane, which has taken nothing yet: they were a predecessor's.
+    pub(crate) fn sweep(&self, first: u64) {
         for slot in 0..self.table.slots() {
-            // Relaxed: PUBLISH, of the frames before `published`, carried it; and a slot that is held keeps its frame.
+            // Relaxed: PUBLISH, of the frames before `first`, carried it; and a slot that is held keeps its frame.
             let word = SlotWord::of(self.table.word(slot).load(Relaxed));
-            if word.lanes() & self.bit() != 0 && (1..=self.table.slots() as u64).contains(&word.age(published)) {
+            if word.lanes() & self.bit() != 0 && (1..=self.table.slots() as u64).contains(&word.age(first)) {
                 self.let_go(slot);
             }
         }

@@ -90,7 +90,6 @@ impl View {
         if published.wrapping_sub(finished) > 1 {
             return Err(Fault::Corrupt { field: "producer cursor" });
         }
-        seat.sweep(published);
         let origin = seat.memory().geometry().origin;
         let next = match (behaviour.start, seat.delivery()) {
             (Start::Newest, _) => published,
@@ -105,6 +104,8 @@ impl View {
                 hold_back_to(&seat, published, origin.wrapping_add(number.min(sent)))
             }
         };
+        // What has been held for this consumer since it came is not a predecessor's.
+        seat.sweep(if seat.delivery() == Delivery::EveryFrame { next } else { published });
         seat.tell_tools(next);
         let memory = seat.memory();
         let detector = Detector::new(memory.lanes_of(Role::Producer).start);

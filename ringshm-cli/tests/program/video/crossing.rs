@@ -2,17 +2,18 @@
 
 use super::clip::{FRAMES, SMALL, cut, decoder, film, hashes_of, hashes_of_film, output, small};
 use crate::place::{Finished, Place, Running, assert_same, read_some};
-use ringshm::{Peer, Role};
+use ringshm::{Participant, Peer, Role};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
 pub(super) fn wait_for_receivers(place: &Place, count: usize) {
-    let is_live = |state: &Peer| matches!(state, Peer::Live { .. });
-    place.wait_until("video", |ring| {
-        ring.participants_of(Role::Consumer).filter(|lane| is_live(&lane.state)).count() == count
-    });
+    // What it may hold was promised to it: from then on it misses nothing.
+    let is_there = |lane: &&Participant| {
+        matches!(lane.state, Peer::Live { .. }) && lane.frames.is_some_and(|frames| frames.most > 0)
+    };
+    place.wait_until("video", |ring| ring.participants_of(Role::Consumer).filter(is_there).count() == count);
 }
 
 #[track_caller]

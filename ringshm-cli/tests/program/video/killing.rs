@@ -35,7 +35,11 @@ fn a_renderer_that_is_restarted_goes_on_where_the_killed_one_stopped() {
     wait_until_dead(&place, Role::Consumer);
 
     let second = place.start(&["recv", "video", "--y4m", "--from", "newest"]);
-    wait_for_receivers(&place, 1);
+    // It has chosen where to begin.
+    place.wait_until("video", |ring| {
+        let mut consumers = ring.participants_of(Role::Consumer);
+        consumers.any(|lane| matches!(lane.state, Peer::Live { .. }) && lane.messages == Some(60))
+    });
     let second = thread::spawn(|| second.finish());
     stdin.write_all(&parts.frames[60..].concat()).unwrap();
     drop(stdin);
