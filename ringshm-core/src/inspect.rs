@@ -117,7 +117,7 @@ pub struct HeldFrames {
     pub takes_all: bool,
     /// Frames that are held for it, those that it has not taken yet included: their slots are not written.
     pub held: u64,
-    /// How many it may have in its hands at once. 0 while it is about to come: from then on one that takes every frame misses none.
+    /// How many it may have in its hands at once. 0 while it is about to come.
     pub most: u32,
 }
 

@@ -83,7 +83,7 @@ impl Seat {
             seat.table.in_order().fetch_or(seat.bit(), Relaxed);
             crash::point("frames.subscribed");
         }
-        // Last: whoever sees the promise knows that no frame is missed from then on.
+        // Last, so that whoever looks sees a promise of one that has subscribed. No edge orders the two: it is a sign, and no proof.
         seat.most = seat.be_promised()?;
         Ok(seat)
     }
