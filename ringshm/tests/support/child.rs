@@ -27,7 +27,9 @@ pub(crate) fn die_with_parent() {
     set_parent_process_death_signal(Some(Signal::KILL)).expect("prctl");
 }
 
+/// In one piece: a copy of this process may share the pipe, and what it writes would otherwise come between.
 pub(crate) fn report(text: &str) {
+    let line = format!("\n{REPORT}{text}\n");
     let mut out = std::io::stdout().lock();
-    write!(out, "\n{REPORT}{text}\n").and_then(|()| out.flush()).expect("the parent listens");
+    out.write_all(line.as_bytes()).and_then(|()| out.flush()).expect("the parent listens");
 }
