@@ -7,8 +7,9 @@
 //!   and his connection closed. Where strangers can reach the port, let a tunnel see to who comes. One that connects and leaves without a word counts as a
 //!   sender that has left; a receiver that is to outlive that is opened to [await](OnDeath::AwaitSuccessor) the next.
 //! - **A host can vanish** without a farewell: power, cable, a firewall that forgets. Then a receiver would wait for ever. So the
-//!   kernel asks a silent host whether it is there, and ends the connection when it does not answer ([`keepalive`](Tcp::keepalive)). A
-//!   sender whose message is not acknowledged finds out when the kernel gives up repeating it, after about 15 minutes (`net.ipv4.tcp_retries2`).
+//!   kernel asks a silent host whether it is there, and ends the connection when it does not answer ([`keepalive`](Tcp::keepalive)). It does
+//!   not ask while something that was sent is not acknowledged, which it repeats, and gives up after about 15 minutes (`net.ipv4.tcp_retries2`),
+//!   or sooner, if that is wanted ([`user_timeout`](Tcp::user_timeout)).
 //! - **What was sent last may be lost** with the receiver's process or host: the sender's kernel knows of an end only when it is told. Numbers
 //!   count that, as everything that is lost.
 
@@ -50,6 +51,7 @@ pub struct Tcp {
     on_slow_reader: OnSlowReader,
     no_delay: bool,
     keepalive: Duration,
+    user_timeout: Duration,
 }
 
 impl Tcp {
@@ -66,6 +68,7 @@ impl Tcp {
             on_slow_reader: OnSlowReader::Wait,
             no_delay: true,
             keepalive: Duration::from_secs(60),
+            user_timeout: Duration::ZERO,
         }
     }
 
@@ -111,9 +114,20 @@ impl Tcp {
     }
 
     /// After how long a silence a host that does not answer is given up, 60 seconds if not given, at least 4; zero: never. A peer that has nothing
-    /// to send does answer: its kernel does.
+    /// to send does answer: its kernel does. Half of the time is silence (`TCP_KEEPIDLE`); in the other half it is asked three times
+    /// (`TCP_KEEPCNT`, `TCP_KEEPINTVL`), in whole seconds.
     pub fn keepalive(mut self, silence: Duration) -> Self {
         self.keepalive = silence;
+        self
+    }
+
+    /// How long what was sent may go without being acknowledged, before the connection is given up (`TCP_USER_TIMEOUT`); zero, if not given: as long as
+    /// the kernel repeats it, about 15 minutes. It is counted in milliseconds, and looked at when something is repeated.
+    ///
+    /// A receiver that lives and takes nothing for so long, once the kernels keep no more for it, is given up, too: choose a longer time than the
+    /// longest pause that a receiver may make.
+    pub fn user_timeout(mut self, unacknowledged: Duration) -> Self {
+        self.user_timeout = unacknowledged;
         self
     }
 
@@ -141,6 +155,7 @@ impl Tcp {
             mode: 0,
             no_delay: self.no_delay,
             keepalive: self.keepalive,
+            user_timeout: self.user_timeout,
         };
         Ok(Settings {
             mechanism: "tcp",
@@ -155,7 +170,7 @@ impl Tcp {
     }
 }
 
-/// `framing`, `max_message`, `listen`, `slow`, `await`, `delay`, `keepalive`.
+/// `framing`, `max_message`, `listen`, `slow`, `await`, `delay`, `keepalive`, `user_timeout`.
 fn described(address: &mut Address) -> Result<Tcp, OpenError> {
     let mut tcp = Tcp::new(address.place());
     tcp.framing = address.take_framing()?.unwrap_or(tcp.framing);
@@ -165,6 +180,7 @@ fn described(address: &mut Address) -> Result<Tcp, OpenError> {
     tcp.on_death = address.take_on_death()?;
     tcp.no_delay = !address.take_flag("delay")?;
     tcp.keepalive = address.take_number("keepalive")?.map_or(tcp.keepalive, Duration::from_secs);
+    tcp.user_timeout = address.take_number("user_timeout")?.map_or(tcp.user_timeout, Duration::from_secs);
     address.finish()?;
     Ok(tcp)
 }

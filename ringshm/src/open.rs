@@ -26,7 +26,7 @@ use std::time::Duration;
 /// | `mq:///x` | a POSIX message queue | `messages=N`, `max_message`, `mode`, `priority=N`, `framing`, `numbered`, `await` |
 /// | `sysv://0x51ab`, `sysv:///path?id=N` | a System V message queue | `capacity=BYTES`, `max_message`, `mode`, `type=N`, `receive=N`, `framing`, `numbered`, `await` |
 /// | `unix:///run/x.sock?type=stream`, `seqpacket`, `dgram`; `unix:@name` | a Unix socket, with a path or an abstract name | `framing`, `max_message`, `mode`, `uid=N` or `any`, `await`; but for `dgram`: `listen=sender`, `slow=wait`, `drop` |
-/// | `tcp://host:port` | TCP | `framing`, `max_message`, `listen`, `slow`, `delay`, `keepalive=SECONDS`, `await` |
+/// | `tcp://host:port` | TCP | `framing`, `max_message`, `listen`, `slow`, `delay`, `keepalive=SECONDS`, `user_timeout=SECONDS`, `await` |
 /// | `udp://host:port` | UDP, to one host or a group | `framing`, `max_message`, `receive_buffer=BYTES`, `interface`, `ttl`, `loopback` |
 /// | `signal://PID?signal=RTMIN+1`; `signal:?signal=…` to receive | queued signals | `framing=frames`, `raw:4`, `raw:8`; `from=PID`, `uid`, `await` |
 /// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |

@@ -8,7 +8,7 @@ use ringshm_core::error::{OpenError, Rejection};
 use rustix::io::Errno;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_socket_reuseaddr, set_socket_send_buffer_size, set_tcp_keepcnt, set_tcp_keepidle,
-    set_tcp_keepintvl, set_tcp_nodelay,
+    set_tcp_keepintvl, set_tcp_nodelay, set_tcp_user_timeout,
 };
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, connect, getpeername, getsockname, listen, socket_with,
@@ -44,6 +44,8 @@ pub(crate) struct Tuning {
     pub(crate) no_delay: bool,
     /// TCP: after how long a silence the peer's host is given up. Zero: never.
     pub(crate) keepalive: Duration,
+    /// TCP: how long what was sent may go without being acknowledged. Zero: as long as the kernel allows.
+    pub(crate) user_timeout: Duration,
 }
 
 /// A socket that is listened on, and its name, which goes first.
@@ -216,6 +218,14 @@ impl Tuning {
             set_tcp_keepidle(socket, (self.keepalive / 2).max(second))?;
             set_tcp_keepintvl(socket, (self.keepalive / 2 / PROBES).max(second))?;
             set_tcp_keepcnt(socket, PROBES)?;
+        }
+        if !self.user_timeout.is_zero() {
+            // The kernel takes no more than a signed number has, which is 24 days.
+            let most = i32::MAX.unsigned_abs();
+            set_tcp_user_timeout(
+                socket,
+                u32::try_from(self.user_timeout.as_millis()).map_or(most, |ms| ms.clamp(1, most)),
+            )?;
         }
         Ok(None)
     }

@@ -174,6 +174,7 @@ impl Connected {
                 mode,
                 no_delay: false,
                 keepalive: Duration::ZERO,
+                user_timeout: Duration::ZERO,
             },
             framing,
             max_message,

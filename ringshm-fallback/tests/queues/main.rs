@@ -7,14 +7,15 @@ mod actor;
 mod endings;
 mod feed;
 mod foreign;
+mod limits;
 mod place;
 mod posix;
 mod refusals;
 mod streams;
 mod sysv;
 
-/// Not a test: what a child process does. See [`actor`].
+/// Not a test: what a child process does. See [`actor`] and [`limits`].
 #[test]
 fn child() {
-    support::play(actor::obey);
+    support::play(|puppet, words| actor::obey(puppet, words).or_else(|| limits::obey(words)));
 }

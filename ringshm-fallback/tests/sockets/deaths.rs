@@ -1,11 +1,12 @@
 //! Who dies, leaves or comes late, and what the others see of it.
 
-use super::support::{Folder, Process, record};
-use super::{names, receive, receiver, sender};
-use ringshm_core::error::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
+use super::support::{Folder, Process, record, until};
+use super::{free_port, names, receive, receiver, sender};
+use ringshm_core::error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 use ringshm_core::{Deadline, Sender as _};
 use ringshm_fallback::unix::connected::Connected;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket_with};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::io::Read as _;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -53,6 +54,29 @@ fn a_sender_that_does_not_await_is_told_that_the_receiver_was_killed() {
         assert_eq!(source.ask("try-send 0"), "Disconnected(..)");
         source.finish();
     }
+}
+
+/// Sending does not tell: the kernel takes one message more, and says so only of the next.
+#[test]
+fn over_tcp_a_sender_asks_now_and_then_whether_its_receiver_is_there() {
+    let (folder, port) = (Folder::new(), free_port());
+    let name = format!("tcp://127.0.0.1:{port}");
+    let mut sink = Process::start(&folder);
+    assert_eq!(sink.ask(&format!("receiver {name}")), "open");
+    let mut source = sender(&name);
+    source.send(&record(0)).expect("somebody listens");
+    assert_eq!(sink.ask("recv 0 1"), "received 1");
+    sink.kill();
+    // The other end of its connection waits to be closed.
+    let ended = |line: &str| matches!(line.split_whitespace().collect::<Vec<_>>()[..], [_, _, peer, "08", ..] if peer.ends_with(&format!(":{port:04X}")));
+    until("the kernel has heard of the end", || {
+        std::fs::read_to_string("/proc/net/tcp").expect("it is there").lines().any(ended)
+    });
+    // It asks once in 5 ms of the clock that the kernel's ticks advance.
+    let now = || clock_gettime(ClockId::MonotonicCoarse);
+    let asked = now();
+    until("it is time to ask", || now() - asked > Timespec { tv_sec: 0, tv_nsec: 5_000_000 });
+    assert_eq!(source.send(&record(1)), Err(SendError::Disconnected(())));
 }
 
 #[test]

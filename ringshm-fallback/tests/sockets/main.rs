@@ -10,6 +10,7 @@ mod market;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod vanishing;
 
 use ringshm_core::{Receiver, Sender};
 use ringshm_fallback::address::Address;
