@@ -29,7 +29,7 @@ use std::time::Duration;
 /// | `tcp://host:port` | TCP | `framing`, `max_message`, `listen`, `slow`, `delay`, `keepalive=SECONDS`, `user_timeout=SECONDS`, `await` |
 /// | `udp://host:port` | UDP, to one host or a group | `framing`, `max_message`, `receive_buffer=BYTES`, `interface`, `ttl`, `loopback` |
 /// | `signal://PID?signal=RTMIN+1`; `signal:?signal=…` to receive | queued signals | `framing=frames`, `raw:4`, `raw:8`; `from=PID`, `uid`, `await` |
-/// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |
+/// | `auto://ticks` | the best that both sides have in common: the ring of that name, if both have the same; else one that the receiver hands over through a Unix socket; else that socket; else TCP. [`carried_by`](crate::Channel::carried_by) says which and why. It cannot be waited for together with others, as what carries it changes | `tcp=host:port`, `capacity=BYTES` (the same on both sides), `sockets=FOLDER`, `without=shm,handover,unix,tcp` |
 /// | `file:///var/lib/app/feed.ring` | a ring in a file ([`Builder::file`]) | as `shm` |
 /// | `sysv-shm://0x51ab` | a ring in System V shared memory ([`Builder::system_v`]) | as `shm` |
 ///

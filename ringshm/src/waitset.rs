@@ -248,11 +248,7 @@ impl WaitSet {
         };
         let interest = match channel.awaited() {
             Awaited::Descriptor(_, interest) => interest,
-            Awaited::Bell(_) | Awaited::Nothing => {
-                let mechanism = channel.capabilities().mechanism;
-                let refusal = format!("there is nothing to wait for a {mechanism} with: look at it again and again");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, refusal));
-            }
+            Awaited::Bell(_) | Awaited::Nothing => return Err(nothing_to_await(&channel)),
         };
         let id = self.new_id();
         self.descriptors()?.add_channel(id, channel, interest)?;
@@ -429,6 +425,15 @@ impl WaitSet {
         words.wait(end);
         Ok(end.is_over())
     }
+}
+
+/// What is said of a channel that cannot be waited for together with others.
+pub(crate) fn nothing_to_await(channel: &impl ringshm_core::Channel) -> io::Error {
+    let mechanism = channel.capabilities().mechanism;
+    let refusal = format!(
+        "{mechanism} has nothing by which others could wait for this channel: use its blocking calls in a thread of their own, or ask it again and again"
+    );
+    io::Error::new(io::ErrorKind::Unsupported, refusal)
 }
 
 impl Default for WaitSet {

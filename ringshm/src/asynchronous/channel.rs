@@ -11,6 +11,7 @@
 use super::handles::{unless_early, unless_full};
 use super::reactor::Looks;
 use super::{Async, PATIENCE_OF_OTHERS};
+use crate::waitset::nothing_to_await;
 use futures_core::Stream;
 use ringshm_core::error::{RecvError, SendError};
 use ringshm_core::traits::OfRing;
@@ -87,11 +88,7 @@ enum Registered {
 fn descriptor_of(channel: &impl Channel) -> io::Result<OwnedFd> {
     match channel.awaited() {
         Awaited::Descriptor(fd, _) => fd.try_clone_to_owned(),
-        Awaited::Bell(_) | Awaited::Nothing => {
-            let reason =
-                "this channel has nothing that can be awaited: use its blocking calls in a thread of their own";
-            Err(io::Error::new(io::ErrorKind::Unsupported, reason))
-        }
+        Awaited::Bell(_) | Awaited::Nothing => Err(nothing_to_await(channel)),
     }
 }
 

@@ -503,7 +503,9 @@ pub(crate) fn wakes_a_wait_set(subject: &Subject) {
     let mut set = WaitSet::new();
     let added = set.add_channel(receiver);
     if !capabilities.can_be_awaited {
-        assert_eq!(added.map(drop).map_err(|error| error.kind()), Err(ErrorKind::Unsupported));
+        let refusal = added.expect_err("there is nothing to wait for it by");
+        assert_eq!(refusal.kind(), ErrorKind::Unsupported);
+        assert!(refusal.to_string().starts_with(capabilities.mechanism), "{refusal}");
         return;
     }
     let key = added.expect("it can be awaited");

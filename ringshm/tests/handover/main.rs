@@ -8,15 +8,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "tokio")]
+use ringshm::asynchronous::AsyncChannel;
 use ringshm::handover::{Handover, Offer, give, give_memfd, take, take_memfd};
-use ringshm::{Consumer, Deadline, OnDeath, OpenError, RecvError};
+use ringshm::{Consumer, Deadline, OnDeath, OpenError, Receiver, RecvError, TryRecvError, WaitSet};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{chdir, chroot};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use support::{Folder, PATIENCE, Process, is_root, report};
+use std::time::Duration;
+use support::{Folder, PATIENCE, Process, is_root, record, report};
 
 /// Not a test: what a child process does. See [`command`].
 #[test]
@@ -26,6 +30,7 @@ fn child() {
 
 thread_local! {
     static SINK: RefCell<Option<Consumer<u64>>> = const { RefCell::new(None) };
+    static FEED: RefCell<Option<Box<dyn Receiver>>> = const { RefCell::new(None) };
     static OFFER: RefCell<Option<(OwnedFd, Offer)>> = const { RefCell::new(None) };
 }
 
@@ -36,6 +41,9 @@ thread_local! {
 /// | `enter FOLDER` | `ok`: it has mounts of its own, and sees nothing but that folder |
 /// | `take FD`, `take-from PLACE` | `open`, with a consumer of the ring that came, or why not |
 /// | `sum FROM TO` | `begin`, then `ok`, if the numbers came, or why not |
+/// | `feed-from PLACE` | `open`, with a consumer of the ring of bytes that came, or why not |
+/// | `wait FROM TO` | `begin`, then `ok`, if the records came, each of which a wait set was woken by |
+/// | `await FROM TO` | the same, by a task |
 /// | `own PLACE` | `open`: it has made a ring, and offers it |
 /// | `give FROM TO` | `begin`, then `given`, after it has given the ring to the next who comes, and sent these numbers |
 fn command(words: &[&str]) -> Option<String> {
@@ -60,9 +68,8 @@ fn command(words: &[&str]) -> Option<String> {
             open(ring().consumer_from(Handover::new(place), soon).map_err(|error| error.to_string()))
         }
         ["sum", from, to] => SINK.with_borrow_mut(|sink| {
-            let [from, to]: [u64; 2] = [from, to].map(|word| word.parse().expect("a number"));
             report("begin");
-            for number in from..to {
+            for number in numbers([from, to]) {
                 match sink.as_mut().expect("it is open").recv() {
                     Ok(found) => assert_eq!(found, number),
                     Err(error) => return format!("{error:?} at {number}"),
@@ -70,6 +77,47 @@ fn command(words: &[&str]) -> Option<String> {
             }
             "ok".to_owned()
         }),
+        ["feed-from", place] => {
+            let taken = ringshm::spsc::<[u8]>("").consumer_from(Handover::new(place), soon);
+            taken.map_or_else(
+                |error| error.to_string(),
+                |consumer| {
+                    FEED.set(Some(Box::new(consumer)));
+                    "open".to_owned()
+                },
+            )
+        }
+        ["wait", from, to] => {
+            let mut set = WaitSet::new();
+            // Nothing but being rung for wakes it.
+            set.set_longest_sleep(Duration::MAX);
+            let key = set.add_channel(FEED.take().expect("it is open")).expect("a ring can be waited for");
+            report("begin");
+            let mut message = Vec::new();
+            for n in numbers([from, to]) {
+                while set[key].try_recv(&mut message) == Err(TryRecvError::Empty) {
+                    assert!(set.wait().expect("no helpers").contains(key));
+                }
+                assert_eq!(message, record(n));
+            }
+            FEED.set(set.remove(key));
+            "ok".to_owned()
+        }
+        #[cfg(feature = "tokio")]
+        ["await", from, to] => {
+            ringshm::asynchronous::never_remind();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let feed = FEED.take().expect("it is open");
+                let mut feed = AsyncChannel::in_tokio(feed).expect("a ring can be awaited");
+                report("begin");
+                for n in numbers([from, to]) {
+                    assert_eq!(feed.recv_async().await, Ok(record(n)));
+                }
+                FEED.set(Some(feed.into_inner()));
+            });
+            "ok".to_owned()
+        }
         ["own", place] => {
             let memfd = ring().capacity(64).memfd().expect("memory");
             OFFER.set(Some((memfd, Handover::new(place).offer().expect("nobody offers there"))));
@@ -80,14 +128,18 @@ fn command(words: &[&str]) -> Option<String> {
             report("begin");
             offer.give_memfd_by(&*memfd, soon).expect("somebody comes");
             let mut producer = ring().producer_of(&*memfd).expect("the role is free");
-            let [from, to]: [u64; 2] = [from, to].map(|word| word.parse().expect("a number"));
-            (from..to).for_each(|number| producer.send(number).expect("somebody receives"));
+            numbers([from, to]).for_each(|number| producer.send(number).expect("somebody receives"));
             // Killed with the role in its hands.
             std::mem::forget(producer);
             "given".to_owned()
         }),
         _ => return None,
     })
+}
+
+fn numbers(ends: [&str; 2]) -> Range<u64> {
+    let [from, to] = ends.map(|word| word.parse().expect("a number"));
+    from..to
 }
 
 fn open(consumer: Result<Consumer<u64>, String>) -> String {
@@ -181,6 +233,30 @@ fn what_a_killed_owner_has_given_and_sent_is_there() {
     assert_eq!(owner.hear(), "given");
     assert_eq!(sink.ask("sum 7 9"), "ok");
     owner.finish();
+    sink.finish();
+}
+
+#[test]
+fn a_ring_that_was_handed_over_wakes_a_wait_set_and_a_task() {
+    let folder = Folder::new();
+    let place = folder.path().join("offer.sock");
+    let place = place.to_str().expect("plain");
+    let memfd = ringshm::spsc::<[u8]>("").capacity(1 << 10).memfd().expect("memory");
+    let mut offer = Handover::new(place).offer().expect("nobody offers there");
+    let mut sink = Process::start(&folder);
+    sink.tell(&format!("feed-from {place}"));
+    offer.give_memfd_by(&memfd, Deadline::after(PATIENCE)).expect("it comes");
+    assert_eq!(sink.hear(), "open");
+    let mut producer = ringshm::spsc::<[u8]>("").producer_of(&memfd).expect("the role is free");
+    let ways: &[&str] = if cfg!(feature = "tokio") { &["wait", "await"] } else { &["wait"] };
+    for (way, from) in ways.iter().zip([0, 20]) {
+        sink.begin(&format!("{way} {from} {}", from + 20));
+        for n in from..from + 20 {
+            assert!(sink.sleeps());
+            producer.send(&record(n)).expect("somebody receives");
+        }
+        assert_eq!(sink.hear(), "ok");
+    }
     sink.finish();
 }
 
