@@ -253,7 +253,7 @@ fn a_ring_that_was_handed_over_wakes_a_wait_set_and_a_task() {
         sink.begin(&format!("{way} {from} {}", from + 20));
         for n in from..from + 20 {
             assert!(sink.sleeps());
-            producer.send(&record(n)).expect("somebody receives");
+            producer.send_timeout(&record(n), PATIENCE).expect("somebody receives");
         }
         assert_eq!(sink.hear(), "ok");
     }
