@@ -206,10 +206,6 @@ impl Fifo {
     }
 
     fn form(&self) -> Result<Form, OpenError> {
-        if self.framing == Framing::Bare {
-            let reason = "a FIFO is one stream of bytes, in which messages need some framing".to_owned();
-            return Err(OpenError::InvalidOption { option: "framing", reason });
-        }
         form(self.framing, self.max_message, !self.many_senders, false)
     }
 

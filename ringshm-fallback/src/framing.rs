@@ -1,5 +1,6 @@
 //! How records lie in a byte stream.
 
+use ringshm_core::error::OpenError;
 use std::num::NonZeroUsize;
 
 /// Where one record ends and the next begins.
@@ -124,6 +125,23 @@ impl Framing {
             Self::Lines => 1,
             _ => self.prefix(),
         }
+    }
+
+    /// This one, if it makes sense where the kernel keeps the boundaries of messages, or where it does not.
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidOption`] for what only a stream of bytes needs, and for what only packets can do without.
+    pub(crate) fn checked(self, keeps_boundaries: bool) -> Result<Self, OpenError> {
+        let reason = match self {
+            Self::Lines | Self::Len32 | Self::Raw(_) if keeps_boundaries => {
+                "messages have boundaries here already: it is frames, or bare for foreign programs"
+            }
+            Self::Bare if !keeps_boundaries => {
+                "a stream has no boundaries: it is frames, or for foreign programs lines, len32 or raw:BYTES; bare is for packets"
+            }
+            _ => return Ok(self),
+        };
+        Err(OpenError::InvalidOption { option: "framing", reason: reason.to_owned() })
     }
 
     /// Cuts the next record off `stream`, of which the first `searched` bytes were looked at in vain. `is_end`: nothing

@@ -18,6 +18,7 @@
 
 pub mod address;
 mod backoff;
+mod datagrams;
 pub mod fifo;
 pub mod framing;
 pub mod handover;
@@ -25,10 +26,9 @@ mod inlet;
 mod link;
 pub mod open;
 mod outlet;
-mod packet;
-mod packets;
 pub mod pipe;
 pub mod posix_mq;
+mod queued;
 mod side;
 pub mod signal;
 mod sigpipe;

@@ -297,15 +297,7 @@ impl Pipe {
     }
 
     fn form(&self) -> Result<Form, OpenError> {
-        if self.packets && !matches!(self.framing, Framing::Frames | Framing::Bare) {
-            let reason = "packets need no other framing than frames or bare".to_owned();
-            return Err(OpenError::InvalidOption { option: "framing", reason });
-        }
         let numbered = !self.many_senders && !self.packets;
-        if self.framing == Framing::Bare && !self.packets {
-            let reason = "bare needs packets: a pipe without them is one stream of bytes".to_owned();
-            return Err(OpenError::InvalidOption { option: "framing", reason });
-        }
         form(self.framing, self.max_message, numbered, self.packets)
     }
 
@@ -348,6 +340,7 @@ pub(crate) fn form(
     numbered: bool,
     packets: bool,
 ) -> Result<Form, OpenError> {
+    let framing = framing.checked(packets)?;
     let impossible = |option, reason| Err(OpenError::InvalidOption { option, reason });
     // A length is written down in 32 bits.
     let most = if numbered { u32::MAX as usize } else { WHOLE - framing.overhead() };

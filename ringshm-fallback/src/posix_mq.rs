@@ -34,7 +34,6 @@ pub use sender::PosixMqSender;
 
 use crate::address::Address;
 use crate::framing::Framing;
-use crate::packet;
 use crate::side::Side;
 use queue::QueueName;
 use ringshm_core::attach::Existence;
@@ -167,7 +166,7 @@ impl PosixMq {
     }
 
     fn seat(&self, side: Side) -> Result<Seat, OpenError> {
-        let overhead = packet::overhead(packet::checked(self.framing)?);
+        let overhead = self.framing.checked(true)?.overhead();
         if self.priority > HIGHEST_PRIORITY {
             let reason = format!("priorities go from 0 to {HIGHEST_PRIORITY}");
             return Err(OpenError::InvalidOption { option: "priority", reason });
@@ -194,7 +193,7 @@ impl PosixMq {
         Capabilities {
             mechanism: "posix_mq",
             longest: Longest {
-                bytes: bytes.saturating_sub(packet::overhead(self.framing)),
+                bytes: bytes.saturating_sub(self.framing.overhead()),
                 because: "the queue's mq_msgsize sets it: make the queue with a larger max_message, up to /proc/sys/fs/mqueue/msgsize_max",
             },
             shortest: 0,

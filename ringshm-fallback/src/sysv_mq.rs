@@ -37,7 +37,6 @@ pub use sender::SysvMqSender;
 
 use crate::address::Address;
 use crate::framing::Framing;
-use crate::packet;
 use crate::side::Side;
 use census::Census;
 use queue::{Key, Queue};
@@ -195,7 +194,7 @@ impl SysvMq {
     }
 
     fn seat(&self, side: Side) -> Result<Seat, OpenError> {
-        let overhead = packet::overhead(packet::checked(self.framing)?);
+        let overhead = self.framing.checked(true)?.overhead();
         let invalid = |option, reason: &str| Err(OpenError::InvalidOption { option, reason: reason.to_owned() });
         if self.kind < 1 {
             return invalid("type", "the type of a message is 1 or more");
@@ -223,7 +222,7 @@ impl SysvMq {
         Capabilities {
             mechanism: "sysv_mq",
             longest: Longest {
-                bytes: bytes.saturating_sub(packet::overhead(self.framing)),
+                bytes: bytes.saturating_sub(self.framing.overhead()),
                 because: "the system sets it, or the queue's capacity: raise /proc/sys/kernel/msgmax, and /proc/sys/kernel/msgmnb with it",
             },
             shortest: 0,

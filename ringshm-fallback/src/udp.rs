@@ -20,8 +20,8 @@
 mod socket;
 
 use crate::address::Address;
+use crate::datagrams::{Incoming, Outgoing, Way, send_slice};
 use crate::framing::{Framing, HEADER};
-use crate::packets::{Incoming, Outgoing, Way, is_framed, send_slice};
 use crate::wait::{Wake, refused, until_ready};
 use ringshm_core::error::{OpenError, RecvTimeoutError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError};
 use ringshm_core::{
@@ -119,7 +119,7 @@ impl Udp {
     /// # Errors
     /// `InvalidName` if there is no such host; `InvalidOption`; `Os`, also if no route leads there.
     pub fn sender(self) -> Result<UdpSender, OpenError> {
-        let is_framed = is_framed(self.framing)?;
+        let is_framed = self.framing.checked(true)? == Framing::Frames;
         let address = socket::resolve(&self.place)?;
         // What is lost of a packet is lost of all that is in it.
         let outgoing = Outgoing::new(is_framed, self.longest(address, is_framed)?, 0);
@@ -133,7 +133,7 @@ impl Udp {
     /// `InvalidName`; `RoleTaken` if somebody receives there, and it is no group; `Permission` for a port that is reserved;
     /// `InvalidOption`; `Os`.
     pub fn receiver(self) -> Result<UdpReceiver, OpenError> {
-        let is_framed = is_framed(self.framing)?;
+        let is_framed = self.framing.checked(true)? == Framing::Frames;
         let address = socket::resolve(&self.place)?;
         let longest = self.longest(address, is_framed)?;
         let socket = socket::receiving(&self, address, !is_framed)?;

@@ -4,7 +4,7 @@ use super::PosixMq;
 use super::seat::Seat;
 use crate::backoff::{Looks, Offers};
 use crate::framing::Framing;
-use crate::packet::Unpacking;
+use crate::queued::Unpacking;
 use crate::wait::{Wake, refused, until_ready};
 use ringshm_core::error::{RecvError, RecvTimeoutError, TryRecvError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Fault, Interest, Receiver};

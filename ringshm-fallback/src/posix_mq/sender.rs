@@ -4,7 +4,7 @@ use super::PosixMq;
 use super::queue::HIGHEST_PRIORITY;
 use super::seat::Seat;
 use crate::backoff::{Looks, Offers};
-use crate::packet::Packing;
+use crate::queued::Packing;
 use crate::wait::{Wake, refused, until_ready};
 use ringshm_core::error::{SendError, SendTimeoutError, TrySendError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Interest, Sender};

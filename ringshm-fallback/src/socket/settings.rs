@@ -53,23 +53,9 @@ impl Settings {
 
     /// What this can do, if it can be at all.
     pub(crate) fn capabilities(&self) -> Result<Capabilities, OpenError> {
-        let (packets, framing) = (self.is_packets(), self.framing);
+        let packets = self.is_packets();
+        let framing = self.framing.checked(packets)?;
         let invalid = |option, reason: &str| OpenError::InvalidOption { option, reason: reason.to_owned() };
-        match framing {
-            Framing::Lines | Framing::Len32 | Framing::Raw(_) if packets => {
-                return Err(invalid(
-                    "framing",
-                    "packets have boundaries already: it is frames, or bare for foreign programs",
-                ));
-            }
-            Framing::Bare if !packets => {
-                return Err(invalid(
-                    "framing",
-                    "a stream has no boundaries: bare is for packets, raw:BYTES for streams",
-                ));
-            }
-            _ => {}
-        }
         if self.listens == Side::Receiver && self.on_slow_reader != OnSlowReader::Wait {
             return Err(invalid("slow", "only a sender that listens can do without one of its receivers"));
         }

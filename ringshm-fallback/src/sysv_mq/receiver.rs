@@ -5,7 +5,7 @@ use super::queue::{Letter, longest};
 use super::seat::Seat;
 use crate::backoff::Backoff;
 use crate::framing::Framing;
-use crate::packet::Unpacking;
+use crate::queued::Unpacking;
 use crate::wait::refused;
 use ringshm_core::error::{RecvTimeoutError, Rejection, TryRecvError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Receiver};

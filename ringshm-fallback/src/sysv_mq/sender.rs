@@ -4,7 +4,7 @@ use super::SysvMq;
 use super::queue::Letter;
 use super::seat::Seat;
 use crate::backoff::Backoff;
-use crate::packet::Packing;
+use crate::queued::Packing;
 use crate::wait::refused;
 use ringshm_core::error::{SendError, SendTimeoutError, TrySendError};
 use ringshm_core::{Awaited, Capabilities, Channel, Deadline, Sender};

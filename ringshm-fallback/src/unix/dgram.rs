@@ -17,8 +17,8 @@
 use super::peers::Trusted;
 use super::place::{Bound, Place, Reached};
 use crate::address::Address;
+use crate::datagrams::{Incoming, Outgoing, Way, send_slice};
 use crate::framing::{Framing, HEADER};
-use crate::packets::{Incoming, Outgoing, Way, is_framed, send_slice};
 use crate::wait::{Wake, refused, until_ready};
 use core::time::Duration;
 use ringshm_core::error::{OpenError, RecvTimeoutError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError};
@@ -127,7 +127,7 @@ impl Dgram {
     /// user's; `Os`.
     pub fn sender(self) -> Result<DgramSender, OpenError> {
         let place = Place::parse(&self.place)?;
-        let is_framed = is_framed(self.framing)?;
+        let is_framed = self.framing.checked(true)? == Framing::Frames;
         let socket = new_socket()?;
         let longest = longest(&socket, self.max_message, is_framed)?;
         let outgoing = Outgoing::new(is_framed, longest, room(&socket)?);
@@ -146,7 +146,7 @@ impl Dgram {
     /// there; `InvalidOption`; `Busy`; `Os`.
     pub fn receiver(self) -> Result<DgramReceiver, OpenError> {
         let place = Place::parse(&self.place)?;
-        let is_framed = is_framed(self.framing)?;
+        let is_framed = self.framing.checked(true)? == Framing::Frames;
         let socket = new_socket()?;
         let user = self.trusted.user();
         // Before anybody can send: whatever comes says of whom it is. Where that does not matter nobody is asked: each answer takes time.

@@ -1,23 +1,8 @@
-//! Messages in packets: what is sent in one call is received in one call, so a packet holds a message and nothing of another.
+//! Messages in the kernel's queues, POSIX and System V: what is sent in one call is received in one call, by any of those who receive, so a packet holds a
+//! message and nothing of another.
 
 use crate::framing::{Frame, Framing, HEADER};
-use ringshm_core::error::{OpenError, Rejection, TryRecvError};
-
-/// Bytes that a packet has beside its message.
-pub(crate) fn overhead(framing: Framing) -> usize {
-    if framing == Framing::Frames { HEADER } else { 0 }
-}
-
-/// Only framings that make sense where boundaries are kept.
-pub(crate) fn checked(framing: Framing) -> Result<Framing, OpenError> {
-    match framing {
-        Framing::Frames | Framing::Bare => Ok(framing),
-        Framing::Lines | Framing::Len32 | Framing::Raw(_) => Err(OpenError::InvalidOption {
-            option: "framing",
-            reason: "a queue keeps the boundaries of messages itself: frames, or bare for other programs".to_owned(),
-        }),
-    }
-}
+use ringshm_core::error::{Rejection, TryRecvError};
 
 /// Puts messages into packets.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Messages as packets: what datagrams over Unix sockets and over UDP have in common.
+//! What datagrams over Unix sockets and over UDP have in common.
 //!
 //! A receiver takes what has come, up to some dozens of packets, by one system call, and hands it out one by one: what waits in this process
 //! would be lost with it in the kernel's queue, too, which is the socket's. A packet holds one frame; over Unix sockets, several that were sent together.
@@ -8,13 +8,13 @@ mod sources;
 
 pub(crate) use sources::Way;
 
-use crate::framing::{Frame, Framing, HEADER};
+use crate::framing::{Frame, HEADER};
 use crate::outlet::TOGETHER;
 use crate::unix::{Peer, STRANGER};
 use crate::wait::{Wake, refused, until_ready};
 use calls::{Beside, Intake, Packet, send_many};
 use ringshm_core::error::{
-    OpenError, RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError,
+    RecvTimeoutError, Rejection, SendError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError,
 };
 use ringshm_core::{Batch, Deadline, Interest};
 use rustix::io::{Errno, IoSlice};
@@ -24,21 +24,6 @@ use std::os::fd::BorrowedFd;
 
 /// Up to this length a message is copied behind its header; longer ones are gathered by the kernel, which costs it more to prepare.
 pub(crate) const COPIED: usize = 4096;
-
-/// Whether packets begin with a [`Frame`]'s header.
-///
-/// # Errors
-/// [`OpenError::InvalidOption`] for what only a stream of bytes needs.
-pub(crate) fn is_framed(framing: Framing) -> Result<bool, OpenError> {
-    match framing {
-        Framing::Frames => Ok(true),
-        Framing::Bare => Ok(false),
-        Framing::Lines | Framing::Len32 | Framing::Raw(_) => {
-            let reason = "a datagram is a message, with a header (frames) or without (bare)".to_owned();
-            Err(OpenError::InvalidOption { option: "framing", reason })
-        }
-    }
-}
 
 /// What is sent through one socket.
 #[derive(Debug)]
