@@ -14,28 +14,26 @@
 //! A receiver is not told, because the kernel does not tell: a datagram socket has no connection that could end. A program that must know when a
 //! stream ends sends a last message of its own, or uses a mechanism whose [`Capabilities::tells_receiver`].
 
+mod receiver;
+mod sender;
+
+pub use receiver::DgramReceiver;
+pub use sender::DgramSender;
+
 use super::peers::Trusted;
-use super::place::{Bound, Place, Reached};
+use super::place::Place;
 use crate::address::Address;
-use crate::datagrams::{Incoming, Outgoing, Way, send_slice};
+use crate::datagrams::{Incoming, Outgoing, Way};
 use crate::framing::{Framing, HEADER};
-use crate::wait::{Wake, refused, until_ready};
-use core::time::Duration;
-use ringshm_core::error::{OpenError, RecvTimeoutError, SendSliceError, SendTimeoutError, TryRecvError, TrySendError};
-use ringshm_core::{
-    Awaited, Batch, Capabilities, Channel, Deadline, Fault, Interest, Longest, Loss, OnDeath, Order, Parties, Receiver,
-    Sender,
-};
+use ringshm_core::error::OpenError;
+use ringshm_core::{Capabilities, Longest, Loss, OnDeath, Order, Parties, Receiver, Sender};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_passcred, set_socket_send_buffer_size, socket_send_buffer_size};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// Bytes of a socket's send buffer that no datagram can use.
 const RESERVED: usize = 32;
-/// How long a sender first waits before it looks again whether there is a receiver, and at most: the kernel does not say when one comes.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A Unix datagram socket and how to take part in it: ended by [`sender`](Self::sender) or [`receiver`](Self::receiver).
 ///
@@ -134,9 +132,7 @@ impl Dgram {
         // An address of its own, which the kernel makes up: by it the receiver tells senders apart.
         bind(&socket, &SocketAddrUnix::new_unnamed()).map_err(os("giving the sender an address (bind)"))?;
         let awaits = self.on_death != OnDeath::Disconnect;
-        let mut sender = DgramSender { socket, place, trusted: self.trusted, awaits, outgoing, link: Link::Never };
-        sender.connect()?;
-        Ok(sender)
+        DgramSender::new(socket, place, self.trusted, awaits, outgoing)
     }
 
     /// Takes the name and begins to receive. A file that a killed receiver left is replaced.
@@ -154,7 +150,7 @@ impl Dgram {
         let longest = longest(&socket, self.max_message, is_framed)?;
         let bound = place.bind(&socket, "receiver", self.mode, || Ok(()))?;
         let incoming = Incoming::new(is_framed, longest, Way::Straight, user);
-        Ok(DgramReceiver { _bound: bound, socket, incoming, longest })
+        Ok(DgramReceiver::new(bound, socket, incoming, longest))
     }
 }
 
@@ -230,225 +226,5 @@ fn capabilities(bytes: usize, is_framed: bool) -> Capabilities {
         tells_sender: true,
         crosses_hosts: false,
         can_be_awaited: true,
-    }
-}
-
-/// Whether there is a receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    /// There has never been one.
-    Never,
-    There,
-    /// It is gone.
-    Lost,
-}
-
-/// The sending side of a Unix datagram socket: made by [`Dgram::sender`].
-#[derive(Debug)]
-pub struct DgramSender {
-    socket: OwnedFd,
-    place: Place,
-    trusted: Trusted,
-    awaits: bool,
-    outgoing: Outgoing,
-    link: Link,
-}
-
-/// Why nothing was sent.
-enum Unsent {
-    /// The receiver's queue, or this socket's buffer, is full: the descriptor tells when it no longer is.
-    NoRoom,
-    /// There is no receiver, and may be one.
-    Nobody,
-    Disconnected,
-    Fault(Fault),
-}
-
-impl DgramSender {
-    /// Looks for the receiver, if there is none.
-    fn connect(&mut self) -> Result<(), OpenError> {
-        if self.link != Link::There && self.place.connect(&self.socket, self.trusted)? == Reached::Somebody {
-            self.link = Link::There;
-        }
-        Ok(())
-    }
-
-    /// Has a receiver, and gives `send` to it; once more if it turns out to be gone and another one is there.
-    fn attempt<T>(&mut self, send: impl Fn(&mut Self) -> rustix::io::Result<T>) -> Result<T, Unsent> {
-        loop {
-            if self.link != Link::There {
-                self.look_for_receiver()?;
-            }
-            match send(self) {
-                Ok(sent) => return Ok(sent),
-                Err(Errno::AGAIN) => return Err(Unsent::NoRoom),
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNREFUSED | Errno::NOTCONN | Errno::PIPE | Errno::CONNRESET | Errno::DESTADDRREQ) => {
-                    self.link = Link::Lost;
-                }
-                Err(errno) => return Err(Unsent::Fault(refused("sending a datagram (sendmsg)")(errno))),
-            }
-        }
-    }
-
-    #[cold]
-    fn look_for_receiver(&mut self) -> Result<(), Unsent> {
-        if self.link == Link::Lost && !self.awaits {
-            return Err(Unsent::Disconnected);
-        }
-        let step = "connecting to the receiver's socket";
-        self.connect().map_err(|error| {
-            let errno = match error {
-                OpenError::Os { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
-                OpenError::Permission { .. } => libc::EACCES,
-                OpenError::InvalidOption { .. } => libc::EPROTOTYPE,
-                _ => libc::ENOTSOCK,
-            };
-            Unsent::Fault(Fault::Os { step, errno })
-        })?;
-        if self.link == Link::There { Ok(()) } else { Err(Unsent::Nobody) }
-    }
-
-    /// Waits for room or for a receiver, and makes `pause` longer. `false`: the deadline came first.
-    #[cold]
-    fn wait(&self, unsent: Unsent, deadline: Deadline, pause: &mut Duration) -> Result<bool, SendTimeoutError<()>> {
-        match unsent {
-            Unsent::NoRoom => match until_ready(&self.socket, Interest::Writable, deadline) {
-                Ok(wake) => Ok(wake == Wake::Ready),
-                Err(fault) => Err(SendTimeoutError::Fault((), fault)),
-            },
-            Unsent::Nobody => {
-                let left = deadline.remaining().unwrap_or(Duration::MAX);
-                std::thread::sleep(left.min(*pause));
-                *pause = (*pause * 2).min(LAST_PAUSE);
-                Ok(!deadline.is_over())
-            }
-            Unsent::Disconnected => Err(SendTimeoutError::Disconnected(())),
-            Unsent::Fault(fault) => Err(SendTimeoutError::Fault((), fault)),
-        }
-    }
-
-    /// Sends by `send`, which may wait if it is told so, until `deadline`.
-    fn send_until<T>(
-        &mut self,
-        deadline: Deadline,
-        send: impl Fn(&mut Self, bool) -> rustix::io::Result<T>,
-    ) -> Result<T, SendTimeoutError<()>> {
-        let forever = deadline.remaining().is_none();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.attempt(|this| send(this, forever)) {
-                Ok(sent) => return Ok(sent),
-                Err(unsent) => {
-                    if !self.wait(unsent, deadline, &mut pause)? {
-                        return Err(SendTimeoutError::Timeout(()));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Channel for DgramSender {
-    fn capabilities(&self) -> Capabilities {
-        capabilities(self.outgoing.longest(), self.outgoing.is_framed())
-    }
-
-    /// While there is no receiver it counts as ready, and sending says that it is full: the kernel tells nobody when one comes.
-    fn awaited(&self) -> Awaited<'_> {
-        Awaited::Descriptor(self.socket.as_fd(), Interest::Writable)
-    }
-
-    fn detach(self: Box<Self>) {}
-}
-
-impl Sender for DgramSender {
-    fn try_send(&mut self, message: &[u8]) -> Result<(), TrySendError<()>> {
-        self.outgoing.check(message)?;
-        self.attempt(|this| this.outgoing.send(this.socket.as_fd(), message, false)).map_err(|unsent| match unsent {
-            Unsent::NoRoom | Unsent::Nobody => TrySendError::Full(()),
-            Unsent::Disconnected => TrySendError::Disconnected(()),
-            Unsent::Fault(fault) => TrySendError::Fault((), fault),
-        })
-    }
-
-    fn send_by(&mut self, message: &[u8], deadline: Deadline) -> Result<(), SendTimeoutError<()>> {
-        self.outgoing.check(message)?;
-        self.send_until(deadline, |this, waits| this.outgoing.send(this.socket.as_fd(), message, waits))
-    }
-
-    fn send_slice(&mut self, messages: &[&[u8]]) -> Result<(), SendSliceError> {
-        send_slice(
-            self,
-            |this| &this.outgoing,
-            messages,
-            |this, rest| {
-                this.send_until(Deadline::NEVER, |this, waits| {
-                    this.outgoing.send_many(this.socket.as_fd(), rest, waits)
-                })
-            },
-        )
-    }
-}
-
-impl AsFd for DgramSender {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-/// The receiving side of a Unix datagram socket: made by [`Dgram::receiver`]. Dropping it gives the name back.
-pub struct DgramReceiver {
-    /// Goes before the socket: as long as that is open, nobody else takes the name.
-    _bound: Bound,
-    socket: OwnedFd,
-    incoming: Incoming,
-    longest: usize,
-}
-
-impl Channel for DgramReceiver {
-    fn capabilities(&self) -> Capabilities {
-        capabilities(self.longest, self.incoming.is_framed())
-    }
-
-    fn awaited(&self) -> Awaited<'_> {
-        Awaited::Descriptor(self.socket.as_fd(), Interest::Readable)
-    }
-
-    fn has_more(&mut self) -> bool {
-        self.incoming.has_more()
-    }
-
-    fn detach(self: Box<Self>) {}
-}
-
-impl Receiver for DgramReceiver {
-    fn try_recv(&mut self, into: &mut Vec<u8>) -> Result<usize, TryRecvError> {
-        self.incoming.try_recv(self.socket.as_fd(), into)
-    }
-
-    fn recv_by(&mut self, into: &mut Vec<u8>, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
-        self.incoming.recv_by(self.socket.as_fd(), into, deadline)
-    }
-
-    fn recv_batch_by(&mut self, batch: &mut Batch, most: usize, deadline: Deadline) -> Result<usize, RecvTimeoutError> {
-        self.incoming.recv_batch_by(self.socket.as_fd(), batch, most, deadline)
-    }
-
-    /// Of the sender of the last message.
-    fn position(&self) -> Option<u64> {
-        self.incoming.position()
-    }
-}
-
-impl AsFd for DgramReceiver {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl core::fmt::Debug for DgramReceiver {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("DgramReceiver").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
