@@ -134,7 +134,7 @@ impl Framing {
     pub(crate) fn checked(self, keeps_boundaries: bool) -> Result<Self, OpenError> {
         let reason = match self {
             Self::Lines | Self::Len32 | Self::Raw(_) if keeps_boundaries => {
-                "messages have boundaries here already: it is frames, or bare for foreign programs"
+                "messages have boundaries already: it is frames, or bare for foreign programs"
             }
             Self::Bare if !keeps_boundaries => {
                 "a stream has no boundaries: it is frames, or for foreign programs lines, len32 or raw:BYTES; bare is for packets"
