@@ -303,17 +303,16 @@ impl SocketSender {
 
     fn send_one(&mut self, message: &[u8], patience: Patience) -> Result<(), Unsent> {
         self.form.check(message)?;
-        let (header, prefix) = self.form.header(message.len(), self.number);
-        let tail: &[u8] = if self.form.framing == Framing::Lines { b"\n" } else { &[] };
         let mut staged = core::mem::take(&mut self.staged);
-        let parts: &[&[u8]] = if message.len() <= COPIED {
+        let sent = if message.len() <= COPIED {
             staged.clear();
             self.form.stage(message, self.number, &mut staged);
-            &[&staged]
+            self.spread(&[&staged], patience)
         } else {
-            &[&header[..prefix], message, tail]
+            let (header, prefix) = self.form.header(message.len(), self.number);
+            let tail: &[u8] = if self.form.framing == Framing::Lines { b"\n" } else { &[] };
+            self.spread(&[&header[..prefix], message, tail], patience)
         };
-        let sent = self.spread(parts, patience);
         self.staged = staged;
         sent?;
         self.number += 1;
