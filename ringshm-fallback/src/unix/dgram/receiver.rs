@@ -7,7 +7,7 @@ use ringshm_core::error::{RecvTimeoutError, TryRecvError};
 use ringshm_core::{Awaited, Batch, Capabilities, Channel, Deadline, Interest, Receiver};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The receiving side of a Unix datagram socket: made by [`Dgram::receiver`]. Dropping it gives the name back.
+/// The receiving side of a Unix datagram socket: made by [`Dgram::receiver`](super::Dgram::receiver). Dropping it gives the name back.
 pub struct DgramReceiver {
     /// Goes before the socket: as long as that is open, nobody else takes the name.
     _bound: Bound,

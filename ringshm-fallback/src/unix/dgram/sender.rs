@@ -25,7 +25,7 @@ enum Link {
     Lost,
 }
 
-/// The sending side of a Unix datagram socket: made by [`Dgram::sender`].
+/// The sending side of a Unix datagram socket: made by [`Dgram::sender`](super::Dgram::sender).
 #[derive(Debug)]
 pub struct DgramSender {
     socket: OwnedFd,
