@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "pixels are read in place")]
 
 use super::Delivery;
+use super::known::Known;
 use super::meta::Meta;
 use super::seat::Seat;
 use super::view::{Halt, Taken, View, When};
@@ -29,6 +30,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Consumer {
     view: View,
+    known: Known,
 }
 
 impl Consumer {
@@ -37,7 +39,8 @@ impl Consumer {
             Fault::Corrupt { field } => OpenError::Corrupt { field },
             Fault::Forked | Fault::Removed | Fault::Os { .. } => OpenError::Corrupt { field: "object" },
         })?;
-        Ok(Self { view })
+        let known = Known::new(view.seat().table().bytes());
+        Ok(Self { view, known })
     }
 
     /// Holds the next frame, if it is finished. Never waits; makes no system call unless the producer sleeps, except that an empty ring is asked
@@ -90,10 +93,10 @@ impl Consumer {
         Ok(self.view.take_by(When::Begun, Deadline::after(timeout)).and_then(|taken| self.hand_out(taken))?)
     }
 
-    fn hand_out(&self, taken: Taken) -> Result<Frame, Halt> {
+    fn hand_out(&mut self, taken: Taken) -> Result<Frame, Halt> {
         let Taken { slot, sequence, skipped } = taken;
         let seat = self.view.seat();
-        let meta = Meta::of_record(&seat.table().record(slot), sequence, seat.table().bytes());
+        let meta = self.known.meta(&seat.table().record(slot), sequence);
         let meta = meta.inspect_err(|_| seat.release(slot))?;
         Ok(Frame { seat: Arc::clone(seat), slot, sequence, skipped, meta })
     }

@@ -1,6 +1,6 @@
 //! The producer of a frame ring, over slots.
 
-use super::meta::Meta;
+use super::meta::RecordBytes;
 use super::seat::let_go_all;
 use super::table::Table;
 use super::word::{Progress, SlotWord};
@@ -129,6 +129,7 @@ impl Feed {
                 Ok(()) => {
                     self.by_age.remove(place);
                     self.lent = Some(Lent { slot, shown: None });
+                    self.table.prefetch_to_fill(slot);
                     crash::point("frames.claimed");
                     return Ok(slot);
                 }
@@ -224,20 +225,16 @@ impl Feed {
         }
     }
 
-    /// Finishes the frame in the slot on loan, and lets consumers have it. Returns its sequence number.
-    pub(crate) fn commit(&mut self, meta: &Meta) -> u64 {
-        let sequence = self.next;
-        self.show(meta, Progress::complete(meta.height));
+    /// Finishes the frame in the slot on loan, of so many rows, and lets consumers have it.
+    pub(crate) fn commit(&mut self, record: &RecordBytes, height: u32) {
+        self.show(record, Progress::complete(height));
         self.close();
-        sequence
     }
 
-    /// Lets those consumers have the frame in the slot on loan that want it before it is finished. Returns its sequence number.
-    pub(crate) fn begin(&mut self, meta: &Meta) -> u64 {
-        let sequence = self.next;
-        self.show(meta, Progress::rows(0));
+    /// Lets those consumers have the frame in the slot on loan that want it before it is finished.
+    pub(crate) fn begin(&mut self, record: &RecordBytes) {
+        self.show(record, Progress::rows(0));
         self.member.memory().ring_readers(self.member.light());
-        sequence
     }
 
     /// Says that the first `rows` rows of a frame that was begun are there.
@@ -257,11 +254,11 @@ impl Feed {
         self.close();
     }
 
-    /// Publishes the slot on loan, held for everybody who takes every frame.
-    fn show(&mut self, meta: &Meta, progress: Progress) {
+    /// Publishes the slot on loan as the next frame, held for everybody who takes every frame. Its record has that number.
+    fn show(&mut self, record: &RecordBytes, progress: Progress) {
         let Some(Lent { slot, .. }) = self.lent else { return };
         let sequence = self.next;
-        self.table.put_record(slot, &meta.record(sequence));
+        self.table.put_record(slot, record);
         self.table.set_progress(slot, progress);
         crash::point("frames.written");
         // Relaxed: who joins just now may be missed, as if it joined a moment later; it looks for that.

@@ -6,6 +6,8 @@
 
 use super::format::FourCc;
 use crate::error::Fault;
+use core::mem::offset_of;
+use core::ops::Range;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// The most planes of a frame.
@@ -15,7 +17,7 @@ pub const MAX_EXTRA: usize = RECORD_LEN - FIXED_LEN;
 
 /// Room for a record. Models have no extra bytes.
 pub(crate) const RECORD_LEN: usize = if cfg!(loom) { FIXED_LEN } else { 384 };
-const FIXED_LEN: usize = size_of::<Fixed>();
+pub(crate) const FIXED_LEN: usize = size_of::<Fixed>();
 /// The shortest fixed part that there ever was.
 const LEAST_FIXED: u32 = 160;
 /// Changed when fields of today change their meaning, and not when fields are added.
@@ -58,6 +60,39 @@ struct FixedPlane {
 }
 
 const _: () = assert!(FIXED_LEN == LEAST_FIXED as usize);
+
+/// How many bytes a record says it has: whatever its writer put there.
+pub(crate) fn len_of_record(record: &RecordBytes) -> usize {
+    let [a, b, c, d, ..] = *record;
+    u32::from_ne_bytes([a, b, c, d]) as usize
+}
+
+/// Where a record says which frame it is of, and when that was.
+const NUMBER: Range<usize> = offset_of!(Fixed, sequence)..offset_of!(Fixed, numerator);
+
+/// Whether two records are of the same frame but for its number and time.
+pub(crate) fn are_alike(one: &RecordBytes, other: &RecordBytes) -> bool {
+    let rest = FIXED_LEN..len_of_record(one).clamp(FIXED_LEN, RECORD_LEN);
+    one[..NUMBER.start] == other[..NUMBER.start]
+        && one[NUMBER.end..FIXED_LEN] == other[NUMBER.end..FIXED_LEN]
+        && one[rest.clone()] == other[rest]
+}
+
+/// The sequence number and the timestamp that a record has.
+pub(crate) fn number_of(record: &RecordBytes) -> (u64, i64) {
+    let [sequence, timestamp] = [NUMBER.start, NUMBER.start + 8].map(|at| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&record[at..at + 8]);
+        bytes
+    });
+    (u64::from_ne_bytes(sequence), i64::from_ne_bytes(timestamp))
+}
+
+/// Gives a record another sequence number and timestamp.
+pub(crate) fn put_number(record: &mut RecordBytes, sequence: u64, timestamp: i64) {
+    record[NUMBER][..8].copy_from_slice(&sequence.to_ne_bytes());
+    record[NUMBER][8..].copy_from_slice(&timestamp.to_ne_bytes());
+}
 
 /// One plane of a frame: rows of bytes, at equal distances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -269,6 +304,12 @@ impl Meta {
         target.copy_from_slice(extra);
         self.extra.len = extra.len();
         Ok(())
+    }
+
+    /// Whether both are the same but for their times.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let shape = |meta: &Self| (meta.format, meta.width, meta.height, meta.bytes, meta.time_base, meta.is_key);
+        shape(self) == shape(other) && self.planes() == other.planes() && self.extra() == other.extra()
     }
 
     /// Whether no byte belongs to two planes: what a frame needs that is shown before it is finished.

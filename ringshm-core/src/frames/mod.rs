@@ -42,6 +42,7 @@
 mod consumer;
 mod feed;
 mod format;
+mod known;
 mod meta;
 mod producer;
 mod seat;

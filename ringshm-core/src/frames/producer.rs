@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "pixels are written in place")]
 
 use super::feed::Feed;
+use super::known::Known;
 use super::meta::{BadMeta, Meta};
 use super::table::Table;
 use crate::error::{Fault, OpenError, SendError, SendTimeoutError, TrySendError};
@@ -27,6 +28,7 @@ use ringshm_sync::time::Deadline;
 #[derive(Debug)]
 pub struct Producer {
     feed: Feed,
+    known: Known,
     /// Whether it may have references to slots.
     is_alone: bool,
 }
@@ -67,7 +69,8 @@ impl Producer {
     pub(crate) fn resume(member: Member, table: Table) -> Result<Self, OpenError> {
         // Of a pool of its own, its maker alone has a mapping that can be written, and nobody can get another one.
         let is_alone = member.trusts_peers() || member.memory().pool().is_some();
-        Ok(Self { feed: Feed::resume(member, table)?, is_alone })
+        let known = Known::new(table.bytes());
+        Ok(Self { feed: Feed::resume(member, table)?, known, is_alone })
     }
 
     /// Lends a slot, if there is one that no consumer holds. Never waits. A loan that is dropped is given back, and nobody has seen it.
@@ -204,8 +207,9 @@ impl<'a> Loan<'a> {
     /// [`CommitError`].
     pub fn commit(self, meta: &Meta) -> Result<u64, CommitError> {
         self.producer.feed.refuse_forked()?;
-        meta.check(self.len())?;
-        let sequence = self.producer.feed.commit(meta);
+        let Producer { feed, known, .. } = &mut *self.producer;
+        let sequence = feed.next();
+        feed.commit(known.record(meta, sequence)?, meta.height);
         Ok(sequence.wrapping_sub(self.producer.origin()))
     }
 
@@ -215,11 +219,14 @@ impl<'a> Loan<'a> {
     /// [`CommitError`]; also if planes have bytes in common, so that one's rows could be ready while another's are written.
     pub fn begin(self, meta: &Meta) -> Result<Begun<'a>, CommitError> {
         self.producer.feed.refuse_forked()?;
-        meta.check(self.len())?;
+        let Producer { feed, known, .. } = &mut *self.producer;
+        let sequence = feed.next();
+        let record = known.record(meta, sequence)?;
         if !meta.planes_are_apart() {
             return Err(BadMeta { field: "overlapping planes" }.into());
         }
-        let sequence = self.producer.feed.begin(meta).wrapping_sub(self.producer.origin());
+        feed.begin(record);
+        let sequence = sequence.wrapping_sub(self.producer.origin());
         Ok(Begun { loan: self, meta: *meta, sequence, ready: 0 })
     }
 }

@@ -5,11 +5,10 @@
 //!     0 ┌───────────────────────────┐                  0 ┌───────────────────────────┐
 //!       │ roster          128 B     │                    │ identity        128 B     │  ties it to its words
 //!   128 ├───────────────────────────┤                128 ├───────────────────────────┤
-//!       │ slot word 0     128 B     │                    │ published, finished 128 B │
-//!       │ slot word 1 …             │                256 ├───────────────────────────┤
-//!       └───────────────────────────┘                    │ order, 8 B for each slot  │
-//!         up to the next page                            ├───────────────────────────┤
-//!                                                        │ head 0          512 B     │  progress, and the frame's record
+//!       │ slot word 0     128 B     │                    │ published, finished  16 B │
+//!       │ slot word 1 …             │                    │ order, 8 B for each slot  │  behind them, in their line as far as it goes
+//!       └───────────────────────────┘                    ├───────────────────────────┤  the next line
+//!         up to the next page                            │ head 0          512 B     │  progress, and the frame's record
 //!                                                        │ head 1 …                  │
 //!                                                        ├───────────────────────────┤  the next page
 //!                                                        │ pixels 0, on whole pages  │
@@ -27,7 +26,7 @@
 
 #![allow(unsafe_code, reason = "words, records and pixels inside of the data area")]
 
-use super::meta::{RECORD_LEN, RecordBytes};
+use super::meta::{FIXED_LEN, RECORD_LEN, RecordBytes, len_of_record};
 #[cfg(not(loom))]
 use super::word::Promises;
 use super::word::{Entry, Progress, SlotWord};
@@ -41,12 +40,18 @@ use ringshm_sync::cell::{Bytes, Reading, Writing};
 const LINE: u64 = if cfg!(loom) { 16 } else { 128 };
 /// What pixels are aligned to.
 const PAGE: u64 = if cfg!(loom) { 16 } else { 4096 };
-/// Bytes of a slot's head: its progress, and its record.
-const HEAD: u64 = LINE + RECORD_LEN as u64;
+/// Where the record is in a slot's head, behind its progress: they change together, but for frames that are seen before they are finished.
+const RECORD_AT: u64 = 16;
+/// Bytes of a slot's head.
+const HEAD: u64 = (RECORD_AT + RECORD_LEN as u64).next_multiple_of(LINE);
+/// The part of a head that every frame uses.
+const HEAD_IN_USE: usize = RECORD_AT as usize + FIXED_LEN;
+/// What the processor fetches at a time.
+const FETCHED: usize = 64;
 /// Where the counters of frames are in the pool.
 const CURSORS_AT: u64 = LINE;
-/// Where the order is.
-const ORDER_AT: u64 = 2 * LINE;
+/// Where the order is: a frame's place arrives with the news of it.
+const ORDER_AT: u64 = CURSORS_AT + 16;
 
 /// The most slots of a frame ring.
 pub(crate) const MAX_SLOTS: u64 = 1024;
@@ -207,25 +212,49 @@ impl Table {
         Progress::of(self.progress_word(slot).load(Acquire))
     }
 
-    /// Producer: writes the record of the frame in a slot that it has on loan.
+    /// Producer: writes the record of the frame in a slot that it has on loan, as long as it is.
     pub(crate) fn put_record(&self, slot: usize, record: &RecordBytes) {
-        let at = self.pool_at + self.head_at(slot) + LINE;
+        let (at, len) = ((self.pool_at + self.head_at(slot) + RECORD_AT) as usize, len_of_record(record));
         // SAFETY: inside of the slot's head, which its producer has for itself.
-        let target = unsafe { self.pool.write(at as usize, RECORD_LEN) };
-        // SAFETY: the record on one side, as many bytes of the head on the other.
-        unsafe { target.as_mut_ptr().copy_from_nonoverlapping(record.as_ptr(), RECORD_LEN) };
+        let target = unsafe { self.pool.write(at, len) };
+        // SAFETY: the record on one side, which is no shorter, as many bytes of the head on the other.
+        unsafe { target.as_mut_ptr().copy_from_nonoverlapping(record[..len].as_ptr(), len) };
         target.finish();
     }
 
-    /// A private copy of the record of the frame in a slot that the caller holds.
+    /// A private copy of the record of the frame in a slot that the caller holds: as much as it says it is, and zeros.
     pub(crate) fn record(&self, slot: usize) -> RecordBytes {
-        let at = self.pool_at + self.head_at(slot) + LINE;
+        let at = (self.pool_at + self.head_at(slot) + RECORD_AT) as usize;
         let mut record = [0; RECORD_LEN];
-        // SAFETY: inside of the slot's head, which nobody writes while it is held.
-        let source = unsafe { self.pool.read(at as usize, RECORD_LEN) };
-        // SAFETY: as many bytes of the head on one side, the private copy on the other.
-        unsafe { record.as_mut_ptr().copy_from_nonoverlapping(source.as_ptr(), RECORD_LEN) };
+        let copy = |from: usize, into: &mut [u8]| {
+            // SAFETY: inside of the slot's head, which nobody writes while it is held.
+            let source = unsafe { self.pool.read(at + from, into.len()) };
+            // SAFETY: as many bytes of the head on one side, the private copy on the other.
+            unsafe { into.as_mut_ptr().copy_from_nonoverlapping(source.as_ptr(), into.len()) };
+        };
+        copy(0, &mut record[..FIXED_LEN]);
+        let len = len_of_record(&record);
+        if (FIXED_LEN + 1..=RECORD_LEN).contains(&len) {
+            copy(FIXED_LEN, &mut record[FIXED_LEN..len]);
+        }
         record
+    }
+
+    /// Asks for what a consumer looks at next of the frame in a slot: its word, which it will change, its head, and its first pixels. Otherwise it would
+    /// wait for them one by one.
+    #[inline]
+    pub(crate) fn prefetch_to_hold(&self, slot: usize) {
+        self.words.prefetch_to_write((LINE + slot as u64 * LINE) as usize);
+        let head = (self.pool_at + self.head_at(slot)) as usize;
+        (0..HEAD_IN_USE).step_by(FETCHED).for_each(|line| self.pool.prefetch_to_read(head + line));
+        self.pool.prefetch_to_read(self.pixels_at(slot, 0, 0));
+    }
+
+    /// Asks for what the producer writes when the frame in a slot is finished.
+    #[inline]
+    pub(crate) fn prefetch_to_fill(&self, slot: usize) {
+        let head = (self.pool_at + self.head_at(slot)) as usize;
+        (0..HEAD_IN_USE).step_by(FETCHED).for_each(|line| self.pool.prefetch_to_write(head + line));
     }
 
     fn pixels_at(&self, slot: usize, at: usize, len: usize) -> usize {

@@ -234,9 +234,11 @@ impl View {
     /// Holds a frame, if it is still there and was not given up.
     fn hold(&self, sequence: u64, when: When) -> Result<Held, Fault> {
         let seat = &self.seat;
-        let Some(slot) = seat.table().slot_of(sequence).filter(|slot| seat.hold(*slot, sequence)) else {
+        let Some(slot) = seat.table().slot_of(sequence) else { return Ok(Held::Gone) };
+        seat.table().prefetch_to_hold(slot);
+        if !seat.hold(slot, sequence) {
             return Ok(Held::Gone);
-        };
+        }
         let progress = seat.progress(slot);
         if progress.is_complete() || (when == When::Begun && !progress.is_abandoned()) {
             return Ok(Held::In(slot));

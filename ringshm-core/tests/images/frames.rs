@@ -1,15 +1,12 @@
 //! Rings of frames whose words and descriptions were damaged before anybody opened them: a frame is corrupt, or lies inside of its slot.
 
 use crate::drain;
-use crate::image::framed::{cursors_at, head_at, meta, order_at, slot_at};
+use crate::image::framed::{RECORD, cursors_at, head_at, meta, order_at, slot_at};
 use crate::image::{Bed, Way, many, put_word};
 use ringshm_core::error::{Fault, OpenError, TryRecvError};
 use ringshm_core::frames::{Frames, RowsError};
 use ringshm_core::layout::Kind;
 use std::time::Duration;
-
-/// Where the fields of a record lie, behind the line of a frame's progress.
-const RECORD: usize = 128;
 
 fn good() -> Vec<u8> {
     let (_, image) = many::all().iter().find(|(kind, _)| *kind == Kind::Frames).expect("one of each kind");

@@ -9,6 +9,8 @@ use zerocopy::FromBytes;
 pub(crate) const SIDE: u32 = 4;
 const LINE: usize = 128;
 const HEAD: usize = 512;
+/// Where the record is in a slot's head.
+pub(crate) const RECORD: usize = 16;
 const PAGE: usize = 4096;
 
 /// The description of all of them.
@@ -46,21 +48,21 @@ pub(crate) fn cursors_at(image: &[u8]) -> usize {
     data_at(image) + PAGE + LINE
 }
 
-/// Where the order lies, of a ring of up to 16 slots.
+/// Where the order lies.
 pub(crate) fn order_at(image: &[u8]) -> usize {
-    cursors_at(image) + LINE
+    cursors_at(image) + 16
 }
 
-/// Where the progress of the frame in a slot lies; its record lies a line behind.
+/// Where the progress of the frame in a slot lies, in a ring of up to 14 slots; its record lies [`RECORD`] behind.
 pub(crate) fn head_at(image: &[u8], slot: usize) -> usize {
-    order_at(image) + LINE + HEAD * slot
+    cursors_at(image) + LINE + HEAD * slot
 }
 
 /// The words of an image that participants read, of what lies behind those of all kinds of rings.
 pub(super) fn words(image: &[u8], slots: usize) -> Vec<usize> {
     let heads = (0..slots).flat_map(|slot| {
         let head = head_at(image, slot);
-        [head..head + 8, head + LINE..head + LINE + 176]
+        [head..head + 8, head + RECORD..head + RECORD + 176]
     });
     let cursors = cursors_at(image)..cursors_at(image) + 16;
     let order = order_at(image)..order_at(image) + 8 * slots;
