@@ -1,5 +1,5 @@
-//! The handles of rings of frames behind the common face. A [`Parcel`] goes through them as a picture: every byte of each row follows
-//! from it.
+//! The handles of rings of frames behind the common face. A [`Parcel`] goes through them as a picture: it is in each row, again and
+//! again.
 
 use super::rings::{Received, Sink, Source, one_by_one};
 use super::{PATIENCE, Parcel, Place, Stop};
@@ -7,45 +7,49 @@ use ringshm::TrySendError;
 use ringshm::broadcast::Start;
 use ringshm::frames::{Begun, CommitError, Consumer, Delivery, FourCc, Frame, Loan, Meta, Producer, RowsError};
 use std::time::Duration;
-use zerocopy::{FromBytes as _, transmute};
+use zerocopy::{FromZeros as _, IntoBytes as _, transmute};
 
-const ROWS: u32 = 12;
-const ROW: usize = size_of::<Parcel>();
+const ROWS: u32 = 4;
+const PARCELS: usize = 24;
 /// Bytes of a picture.
-pub(crate) const BYTES: u64 = ROWS as u64 * ROW as u64;
+pub(crate) const BYTES: usize = PARCELS * size_of::<Parcel>();
+const ROW: usize = BYTES / ROWS as usize;
 
 fn meta() -> Meta {
     Meta::new(FourCc::GRAY, ROW as u32, ROWS).expect("a small picture")
 }
 
-/// A row of a parcel's picture. The first one is the parcel.
-fn row(parcel: Parcel, row: u32) -> [u8; ROW] {
-    let words: [u64; ROW / 8] = transmute!(parcel);
-    transmute!(words.map(|word| word ^ u64::from(row).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+/// A parcel's picture: nothing but itself.
+fn picture(parcel: Parcel) -> [u8; BYTES] {
+    transmute!([parcel; PARCELS])
 }
 
-/// The parcel of a picture of which so many rows are there, one at least: a torn one, if one of them is.
+/// The parcel of a picture of which so many rows are there, one at least: a torn one, if it is not the same everywhere.
 fn parcel_of(frame: &Frame, rows: u32) -> Parcel {
-    let mut bytes = [0; ROW];
-    let mut has = |index| (frame.read_row(0, index, &mut bytes) == Some(ROW)).then_some(bytes);
-    let first = has(0).and_then(|bytes| Parcel::read_from_bytes(&bytes).ok()).unwrap_or(Parcel::of(0));
-    let is_whole = (0..rows).all(|index| has(index) == Some(row(first, index)));
-    if is_whole { first } else { first.torn() }
+    let mut parcels = [Parcel::new_zeroed(); PARCELS];
+    let bytes = &mut parcels.as_mut_bytes()[..rows as usize * ROW];
+    let is_there = (0..).zip(bytes.chunks_mut(ROW)).all(|(index, row)| frame.read_row(0, index, row) == Some(ROW));
+    let is_the_same = bytes[size_of::<Parcel>()..] == bytes[..bytes.len() - size_of::<Parcel>()];
+    if is_there && is_the_same { parcels[0] } else { parcels[0].torn() }
 }
 
 fn fill(mut loan: Loan<'_>, parcel: Parcel) -> Result<Loan<'_>, Stop> {
-    for index in 0..ROWS {
-        loan.write(index as usize * ROW, &row(parcel, index))?;
-    }
+    loan.write(0, &picture(parcel))?;
     Ok(loan)
+}
+
+fn write_rows(begun: &mut Begun<'_>, parcel: Parcel, rows: core::ops::Range<u32>) -> Result<(), Stop> {
+    let picture = picture(parcel);
+    for index in rows {
+        begun.write_row(0, index, &picture[index as usize * ROW..][..ROW])?;
+    }
+    Ok(())
 }
 
 /// Shows a picture when half of it is there.
 fn begin(loan: Loan<'_>, parcel: Parcel) -> Result<Begun<'_>, Stop> {
     let mut begun = loan.begin(&meta())?;
-    for index in 0..ROWS / 2 {
-        begun.write_row(0, index, &row(parcel, index))?;
-    }
+    write_rows(&mut begun, parcel, 0..ROWS / 2)?;
     begun.advance(ROWS / 2);
     Ok(begun)
 }
@@ -75,9 +79,7 @@ impl Source for Producer {
         one_by_one(parcels.iter().enumerate().map(|(index, parcel)| match index % 3 {
             0 => {
                 let mut begun = begin(self.try_loan()?, *parcel)?;
-                for index in ROWS / 2..ROWS {
-                    begun.write_row(0, index, &row(*parcel, index))?;
-                }
+                write_rows(&mut begun, *parcel, ROWS / 2..ROWS)?;
                 begun.finish();
                 Ok(())
             }
@@ -168,8 +170,10 @@ impl Sink for Pictures {
         match frame.wait_rows(ROWS, PATIENCE) {
             Ok(_) => {}
             Err(RowsError::Abandoned { ready }) => {
-                // It has the rows that it was said to have.
-                parcel_of(&frame, ready).number();
+                if ready > 0 {
+                    // They are what they were said to be.
+                    parcel_of(&frame, ready).number();
+                }
                 return Err(Stop::Lagged(1));
             }
             Err(RowsError::Timeout { .. }) => return Err(Stop::Timeout),

@@ -277,7 +277,7 @@ impl Place {
     pub(super) fn frames(&self) -> Builder<Frames> {
         let takes_all = self.kind == Kind::Frames;
         let delivery = if takes_all { Delivery::EveryFrame } else { Delivery::NewestOnly };
-        let builder = self.described(ringshm::frames(&self.name)).consumers(LANES).frame_bytes(pictures::BYTES);
+        let builder = self.described(ringshm::frames(&self.name)).consumers(LANES).frame_bytes(pictures::BYTES as u64);
         builder.delivery(delivery).hold(((self.capacity - 2) / 3).max(1) as u32)
     }
 
