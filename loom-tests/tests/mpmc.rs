@@ -550,6 +550,22 @@ fn a_producer_that_comes_late_finds_a_full_ring_and_no_damage() {
 }
 
 #[test]
+fn who_joins_while_others_go_on_finds_no_damage() {
+    explore_unfenced_with(2, || {
+        let ring = ring(1);
+        let (mut producer, mut consumer) = (ManuallyDrop::new(producer(&ring)), ManuallyDrop::new(consumer(&ring)));
+        let others = thread::spawn(move || {
+            producer.try_send(1).unwrap();
+            assert_eq!(consumer.try_recv(), Ok(1));
+            producer.try_send(2).unwrap();
+        });
+        let late = consumer_in::<Ring>(&ring, SPINNING).map(ManuallyDrop::new);
+        assert!(late.is_ok(), "{:?}", late.err());
+        others.join().unwrap();
+    });
+}
+
+#[test]
 fn what_a_dead_producer_had_written_comes_before_what_the_next_one_writes() {
     explore_unfenced_with(2, || {
         let ring = ring(1);

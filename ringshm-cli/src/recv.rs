@@ -103,10 +103,15 @@ impl Args {
                 let kind = video::kind_of(name, kind.or(self.ring.kind), asked, directory)?;
                 if kind == Kind::Frames { Ok(Some(Place::parse(name, kind)?.name)) } else { Ok(None) }
             }
-            _ => match asked {
-                Some(option) => Err(Failure::usage(format!("{option} goes with one ring alone"))),
-                None => Ok(None),
-            },
+            channels => {
+                if let Some(option) = asked {
+                    return Err(Failure::usage(format!("{option} goes with one ring alone")));
+                }
+                for (kind, name) in channels.iter().map(|channel| Place::split(channel)) {
+                    video::refuse_mere_word(name, kind.or(self.ring.kind), directory)?;
+                }
+                Ok(None)
+            }
         }
     }
 }

@@ -99,6 +99,19 @@ impl RecvArgs {
     }
 }
 
+/// Refuses to make a ring of records that is called `video`, where nobody said what it is to be: its receiver would wait for ever, and its sender be refused.
+pub(crate) fn refuse_mere_word(name: &str, said: Option<Kind>, directory: &Directory) -> Result<(), Failure> {
+    let is_mere_word = said.is_none() && name == "video";
+    if is_mere_word && matches!(ringshm::inspect(directory, name), Err(OpenError::NotFound { .. })) {
+        return Err(Failure::usage(
+            "`video` is the name of a ring here, of which there is none yet, and not a word for what is in it: \
+             for video say --y4m behind the ring's name, or --raw or --png, as in `ringshm recv NAME --y4m`; \
+             for records in a ring of this name, --ring spsc",
+        ));
+    }
+    Ok(())
+}
+
 /// What the ring `name` is: as it was said, as an option asks for that goes with frames, as it is found, or the usual one.
 pub(crate) fn kind_of(
     name: &str,
@@ -106,6 +119,9 @@ pub(crate) fn kind_of(
     asked: Option<&str>,
     directory: &Directory,
 ) -> Result<Kind, Failure> {
+    if asked.is_none() {
+        refuse_mere_word(name, said, directory)?;
+    }
     let usual = said.unwrap_or_else(|| {
         let is_of_frames =
             || ringshm::inspect(directory, name).is_ok_and(|ring| ring.geometry.kind == ringshm::Kind::Frames);

@@ -111,7 +111,7 @@ pub enum Delivery {
 /// Before anybody else sees the memory.
 pub(crate) fn initialise(memory: &Memory) {
     if let Some(table) = Table::of(memory) {
-        table.initialise(memory.geometry().origin);
+        table.initialise();
     }
 }
 

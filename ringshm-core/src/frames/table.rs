@@ -94,27 +94,30 @@ pub(crate) struct Table {
     slots: u64,
     stride: u64,
     bytes: u64,
+    origin: u64,
 }
 
 impl Table {
     /// The table of a frame ring. `None` if its pool is an object of its own that this memory does not have.
     pub(crate) fn of(memory: &Memory) -> Option<Self> {
-        let Geometry { capacity: slots, stride, max_message: bytes, has_own_pool, .. } = *memory.geometry();
+        let Geometry { capacity: slots, stride, max_message: bytes, has_own_pool, origin, .. } = *memory.geometry();
         let words = memory.data().clone();
         let (pool, pool_at) = match memory.pool() {
             Some(pool) => (pool.clone(), 0),
             None if has_own_pool => return None,
             None => (words.clone(), words_len(slots)),
         };
-        Some(Self { words, pool, pool_at, slots, stride, bytes })
+        Some(Self { words, pool, pool_at, slots, stride, bytes, origin })
     }
 
     /// Before anybody else sees the memory: empty slots, and the first frame to come.
-    pub(crate) fn initialise(&self, origin: u64) {
+    pub(crate) fn initialise(&self) {
+        let origin = self.origin;
         // Relaxed: nobody else sees the memory yet.
         (0..self.slots()).for_each(|slot| self.word(slot).store(SlotWord::EMPTY.word(), Relaxed));
+        let places = (0..self.slots).map(|place| self.order(origin.wrapping_add(place)));
         // Relaxed: as above.
-        (0..self.slots).for_each(|place| self.order(place).store(Entry::new(!origin, 0).word(), Relaxed));
+        places.for_each(|place| place.store(Entry::new(!origin, 0).word(), Relaxed));
         // Relaxed: as above.
         self.published().store(origin, Relaxed);
         // Relaxed: as above.
@@ -175,8 +178,9 @@ impl Table {
         self.pool_word(CURSORS_AT + 8)
     }
 
+    /// Counted from the ring's first frame: where sequence numbers begin again, the slots go on, of which there may be any number.
     fn order(&self, sequence: u64) -> &AtomicU64 {
-        self.pool_word(ORDER_AT + sequence % self.slots * 8)
+        self.pool_word(ORDER_AT + sequence.wrapping_sub(self.origin) % self.slots * 8)
     }
 
     /// Producer: writes down where the frame `sequence` is, before it is published.

@@ -50,8 +50,10 @@ impl Ring {
         let memory = member.memory();
         let geometry = memory.geometry();
         let control = memory.control();
-        // Relaxed: anything in the window will do.
-        let (head, tail) = (control.head.load(Relaxed), control.tail.load(Relaxed));
+        // ANNOUNCE: `head`, looked at after it, is seen no further behind than the ring is long.
+        let tail = control.tail.load(Acquire);
+        // Relaxed: anything in the window will do, and it may be past this `tail` by now.
+        let head = control.head.load(Relaxed);
         if (geometry.capacity + 1..=u64::MAX / 2).contains(&tail.wrapping_sub(head)) {
             return Err(OpenError::Corrupt { field: "tail" });
         }

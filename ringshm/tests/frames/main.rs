@@ -187,6 +187,25 @@ fn a_late_consumer_begins_with_what_is_there_and_misses_nothing_after() {
     }
 }
 
+/// Not all numbers of slots divide 2^64.
+#[test]
+fn none_is_lost_where_sequence_numbers_begin_again() {
+    for capacity in 3..8 {
+        let ring = ringshm::frames("").capacity(capacity).frame_bytes(u64::from(SIDE * SIDE));
+        let ring = ring.origin(0_u64.wrapping_sub(5)).heap().expect("room");
+        let (mut producer, consumer) = (ring.producer().expect("a free role"), ring.holding(1).consumer());
+        let mut consumer = consumer.expect("a free lane");
+        for first in (0..4).map(|round| round * capacity) {
+            for number in first..first + capacity {
+                assert_eq!(send(&mut producer, Duration::ZERO), Ok(number));
+            }
+            for number in first..first + capacity {
+                assert_eq!(consumer.try_recv_ref().map(|frame| (check(&frame), frame.skipped())), Ok((number, 0)));
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_reach_another_process_before_the_frame_is_finished_and_end_with_its_producer() {
     for option in ["", " await"] {

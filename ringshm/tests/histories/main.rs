@@ -16,10 +16,10 @@ mod readers;
 use calls::{Call, Deed, Event, is_linearizable};
 use player::{LOG, PLAYER};
 use queue::Bounded;
-use readers::{Feed, Register};
+use readers::{Feed, Frames, Register};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 use support::{Folder, Kind, Place, Received, Sink, Stop};
 use todc_utils::specifications::Specification;
@@ -99,10 +99,9 @@ fn play<S: Specification<Operation = Event>>(game: Game, kill: Option<(usize, Du
         roles.enumerate().map(|(number, role)| Player::start(&place, role, number, calls)).collect();
     players.iter_mut().for_each(Player::is_ready);
     let moment = player::now() + 150_000;
-    for player in &mut players {
-        let mut cue = player.child.stdin.take().expect("it was piped");
-        cue.write_all(&moment.to_ne_bytes()).expect("it waits for this");
-    }
+    let mut cues: Vec<ChildStdin> =
+        players.iter_mut().map(|player| player.child.stdin.take().expect("it was piped")).collect();
+    cues.iter_mut().for_each(|cue| cue.write_all(&moment.to_ne_bytes()).expect("it waits for this"));
     if let Some((victim, delay)) = kill {
         while player::now() < moment + delay.as_nanos() as u64 {
             std::hint::spin_loop();
@@ -110,6 +109,11 @@ fn play<S: Specification<Operation = Event>>(game: Game, kill: Option<(usize, Du
         // It may have ended.
         let _ = players[victim].child.kill();
     }
+    for producer in &mut players[consumers..] {
+        producer.child.wait().expect("it is a child");
+    }
+    // Consumers leave when nothing more is sent: who leaves before is waited for no longer.
+    drop(cues);
     let mut calls: Vec<Call> = Vec::new();
     let mut pending = None;
     for (process, player) in players.iter_mut().enumerate() {
@@ -120,7 +124,10 @@ fn play<S: Specification<Operation = Event>>(game: Game, kill: Option<(usize, Du
         calls.extend(made.into_iter().map(|(begin, end, deed)| Call { process, begin, end, deed }));
         pending = unfinished.map(|(begin, number)| (process, begin, number)).or(pending);
     }
-    calls.extend(leftovers(&place, players.len(), witness));
+    if kind != Kind::Frames {
+        // Who comes late begins with what is still there, which is nothing to those that take every frame.
+        calls.extend(leftovers(&place, players.len(), witness));
+    }
     place.remove();
     let explains = |last: Option<Deed>| {
         let mut calls = calls.clone();
@@ -161,6 +168,8 @@ fn leftovers(place: &Place, process: usize, witness: Option<Box<dyn Sink>>) -> V
         let deed = match answer {
             Ok(Received { parcel, redelivered: true }) => Deed::Redelivered(parcel.number()),
             Ok(Received { parcel, redelivered: false }) => Deed::Received(parcel.number()),
+            // The frame was taken, and comes now.
+            Err(Stop::Lagged(_)) if place.kind == Kind::NewestFrame => continue,
             Err(Stop::Lagged(missed)) => Deed::Lagged(missed),
             Err(_) if sees_all => Deed::Empty,
             Err(_) => return calls,
@@ -230,5 +239,23 @@ fn histories_of_the_newest_value_are_those_of_a_register() {
     for round in 0..rounds() {
         play::<Register>(read(Kind::Latest, 4), None, round);
         play::<Register>(read(Kind::Latest, 4), death(3, round), round);
+    }
+}
+
+#[test]
+fn histories_of_every_frame_are_those_of_a_queue_for_each_consumer() {
+    for round in 0..rounds() {
+        play::<Frames<4>>(read(Kind::Frames, 4), None, round);
+        // The producer: a dead consumer is in the way for as long as it takes to find that out.
+        let kill = death(1, round).map(|(_, delay)| (2, delay));
+        play::<Frames<5>>(read(Kind::Frames, 5), kill, round);
+    }
+}
+
+#[test]
+fn histories_of_the_newest_frame_are_those_of_a_register() {
+    for round in 0..rounds() {
+        play::<Register>(read(Kind::NewestFrame, 5), None, round);
+        play::<Register>(read(Kind::NewestFrame, 5), death(3, round), round);
     }
 }

@@ -1,7 +1,7 @@
 //! A process that makes some calls at a given moment, and writes down when each began, ended and what it said.
 
 use crate::calls::Deed;
-use crate::support::{Parcel, Place, Stop, die_with_parent};
+use crate::support::{Kind, Parcel, Place, Stop, die_with_parent};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -102,7 +102,11 @@ pub(crate) fn run(words: &str) {
         for _ in 0..calls {
             note(&mut log, [now(), 0, RECEIVED, 0]);
             let begin = now();
-            let answer = sink.try_recv();
+            let answer = match sink.try_recv() {
+                // The frame was taken, and comes now: the newest when the call was made.
+                Err(Stop::Lagged(_)) if place.kind == Kind::NewestFrame => sink.try_recv(),
+                answer => answer,
+            };
             let end = now_visible();
             let (code, number) = match answer {
                 Ok(received) if received.redelivered => (REDELIVERED, received.parcel.number()),
@@ -114,6 +118,8 @@ pub(crate) fn run(words: &str) {
             };
             note(&mut log, [begin, end, code, number]);
         }
+        // It keeps its place until the parent hangs up.
+        let _ = std::io::stdin().read(&mut [0]);
         sink.detach();
     }
 }

@@ -51,6 +51,41 @@ impl<const CAPACITY: u64> Specification for Feed<CAPACITY> {
     }
 }
 
+/// Frames, so many at most, that each of two consumers (processes 0 and 1) takes in order, from the first one on.
+pub(crate) struct Frames<const SLOTS: u64>;
+
+impl<const SLOTS: u64> Specification for Frames<SLOTS> {
+    type State = Positions;
+    type Operation = Event;
+
+    fn init() -> Positions {
+        Positions { sent: 0, next: [(0, 0), (1, 0)].into() }
+    }
+
+    fn apply((process, deed): &Event, before: &Positions) -> (bool, Positions) {
+        let mut after = before.clone();
+        let sent = before.sent;
+        let is_full = before.next.values().any(|next| next + SLOTS == sent);
+        let next = after.next.get_mut(process);
+        let is_right = match (*deed, next) {
+            (Deed::Sent(number) | Deed::DiedSending(number), None) => {
+                after.sent += 1;
+                number & 0xffff_ffff == sent && !is_full
+            }
+            (Deed::Full, None) => is_full,
+            (Deed::Received(number), Some(next)) => {
+                let is_next = number & 0xffff_ffff == *next && *next < sent;
+                *next += 1;
+                is_next
+            }
+            (Deed::Empty, Some(next)) => *next == sent,
+            // Nobody is in another one's way but by what it holds, and nothing passes anybody by.
+            _ => false,
+        };
+        (is_right, after)
+    }
+}
+
 /// The newest value, and what each reader has seen of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Values {
@@ -131,6 +166,31 @@ mod tests {
             assert!(!is_linearizable::<Feed<2>>(&after(wrong)), "{wrong:?}");
         }
         assert!(!is_linearizable::<Feed<4>>(&after(&[Deed::Lagged(1)])), "it is still there");
+    }
+
+    #[test]
+    fn the_checker_knows_a_frame_that_one_of_two_consumers_missed() {
+        let sent = |count: u64| (0..count).map(|number| (2, Deed::Sent(number)));
+        let after = |count, deeds: &[Event]| story(&sent(count).chain(deeds.iter().copied()).collect::<Vec<_>>());
+        let received = |process, number| (process, Deed::Received(number));
+        let full = (2, Deed::Full);
+        for right in [
+            &[full, received(0, 0), full, received(1, 0), (2, Deed::Sent(3)), full][..],
+            &[received(0, 0), received(0, 1), received(0, 2), (0, Deed::Empty), full],
+        ] {
+            assert!(is_linearizable::<Frames<3>>(&after(3, right)), "{right:?}");
+        }
+        for wrong in [
+            &[received(0, 1)][..],
+            &[received(0, 0), received(0, 0)],
+            &[(0, Deed::Empty)],
+            &[(2, Deed::Sent(3))],
+            &[received(0, 0), (2, Deed::Sent(3))],
+            &[received(0, 0), received(1, 0), full],
+            &[(0, Deed::Lagged(1))],
+        ] {
+            assert!(!is_linearizable::<Frames<3>>(&after(3, wrong)), "{wrong:?}");
+        }
     }
 
     #[test]

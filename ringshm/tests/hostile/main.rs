@@ -214,5 +214,6 @@ fn survive(kind: Kind) {
 
 #[test]
 fn every_ring_survives_a_process_that_flips_its_words() {
-    Kind::ALL.into_iter().for_each(survive);
+    // For those of frames, see `frames.rs`.
+    Kind::ALL.into_iter().filter(|kind| !kind.is_of_frames()).for_each(survive);
 }

@@ -15,10 +15,14 @@ pub(crate) enum Deed {
     SendBatch,
     Recv,
     RecvBatch,
+    /// A consumer comes.
+    Join,
+    /// A consumer goes.
+    Leave,
 }
 
 impl Deed {
-    const ALL: [Self; 4] = [Self::Send, Self::SendBatch, Self::Recv, Self::RecvBatch];
+    const ALL: [Self; 6] = [Self::Send, Self::SendBatch, Self::Recv, Self::RecvBatch, Self::Join, Self::Leave];
 
     pub(crate) fn sends(self) -> bool {
         matches!(self, Self::Send | Self::SendBatch)
@@ -29,6 +33,7 @@ impl Deed {
         match self {
             Self::Send | Self::Recv => 1,
             Self::SendBatch | Self::RecvBatch => BATCH,
+            Self::Join | Self::Leave => 0,
         }
     }
 }
@@ -96,12 +101,16 @@ impl Case {
 
     fn is_possible(&self) -> bool {
         let Self { kind, deed, state } = *self;
+        if kind.is_of_frames() {
+            return Self::is_possible_of_frames(kind, deed, state);
+        }
         let deed_is_possible = match deed {
             Deed::Send => true,
             // A batch is one operation, and not several.
             Deed::SendBatch => !matches!(kind, Kind::MpmcBytes | Kind::Latest),
             Deed::Recv => true,
             Deed::RecvBatch => !matches!(kind, Kind::MpmcBytes | Kind::Latest) && !kind.is_of_records(),
+            Deed::Join | Deed::Leave => false,
         };
         // Whom it sends to does not matter to the producer's code: once is enough.
         let deed_is_new = !deed.sends() || kind == kind.lossless();
@@ -113,6 +122,20 @@ impl Case {
             _ => true,
         };
         deed_is_possible && deed_is_new && state_is_possible
+    }
+
+    /// A batch is all the ways to send a frame: shown early, after a loan that was given back, at once. Who comes holds back what is there, and who goes
+    /// lets go of it.
+    fn is_possible_of_frames(kind: Kind, deed: Deed, state: State) -> bool {
+        use State::{Asleep, Full, One, Overtaken, Wrap64};
+        match (kind, deed) {
+            (Kind::Frames, Deed::Send) => matches!(state, Full | Wrap64),
+            (Kind::Frames, Deed::SendBatch) => state == Asleep,
+            (Kind::Frames, Deed::Recv) => matches!(state, One | Wrap64 | Asleep),
+            (Kind::Frames, Deed::Join | Deed::Leave) => state == Full,
+            (Kind::NewestFrame, Deed::Recv) => matches!(state, One | Overtaken),
+            _ => false,
+        }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -214,4 +237,6 @@ impl Case {
 pub(crate) enum Handle {
     Source(Box<dyn Source>),
     Sink(Box<dyn Sink>),
+    /// Of who comes: not yet. Of who goes: no longer.
+    None,
 }

@@ -5,8 +5,10 @@ use crate::support::Folder;
 use crate::trial::{Fate, Scene};
 use std::time::Duration;
 
-/// How many deaths of a case are a sample; half as many where the operation asks for the dead, and has ten times as many instructions.
+/// How many deaths of a case are a sample; half as many where the operation asks for the dead, or has very many instructions.
 const SAMPLE: usize = 10;
+/// So many instructions are very many.
+const VERY_MANY: usize = 30_000;
 /// Instructions by which reading clocks may differ from run to run.
 const CLOCKS: usize = 64;
 
@@ -45,7 +47,7 @@ fn print(name: &str, steps: &str, times: &mut [Duration]) {
 fn explore(case: Case, full: bool) -> (usize, Vec<Duration>) {
     let folder = Folder::new();
     let (steps, transferred) = count(case, &folder);
-    let sample = if case.state.has_dead() { SAMPLE / 2 } else { SAMPLE };
+    let sample = if case.state.has_dead() || steps > VERY_MANY { SAMPLE / 2 } else { SAMPLE };
     let stride = if full { 1 } else { steps.div_ceil(sample).max(1) };
     // Where clocks are read, the same moment may come some instructions sooner or later.
     let slack = if case.state.has_dead() { CLOCKS } else { 0 };

@@ -87,7 +87,10 @@ fn until_at_once(what: &str, mut found: impl FnMut() -> bool) {
 fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
     soon("the role of the dead", || {
         open().map_err(|error| match error {
-            OpenError::RoleTaken { .. } | OpenError::Busy { .. } => Stop::NotReady,
+            // Or what may be held is promised to it.
+            OpenError::RoleTaken { .. } | OpenError::Busy { .. } | OpenError::InvalidOption { option: "hold", .. } => {
+                Stop::NotReady
+            }
             error => panic!("{error}"),
         })
     })
@@ -322,6 +325,10 @@ impl Scene {
             }
             assert_eq!(sink.try_recv(), Err(Stop::NotReady), "the ring is empty");
             next += CAPACITY;
+        }
+        if self.case.kind.is_of_frames() {
+            // What was promised to the dead is there again.
+            drop(joined(|| place.sink()));
         }
         (self.source, self.sink) = (Some(source), Some(sink));
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(index: &str) -> ! {
         stop();
         come_across(&mut handle);
     }
-    let transferred = act(case, &mut handle);
+    let transferred = act(case, folder, &mut handle);
     // Its handle is not dropped: whoever lives through its operation is killed all the same.
     std::process::exit(transferred as i32)
 }
@@ -49,7 +49,9 @@ pub(crate) fn run(index: &str) -> ! {
 /// Brings the ring into its state, as far as that is this side's part.
 fn prepare(case: Case, folder: &Path) -> Handle {
     let place = case.place(folder);
-    if case.deed.sends() {
+    if case.deed == Deed::Join {
+        Handle::None
+    } else if case.deed.sends() {
         let mut source = place.source().expect("the ring is there, and the role is free");
         for number in 0..if case.state.has_dead() { case.passed() } else { case.next() } {
             source.send_by(Parcel::of(number), PATIENCE).expect("the other side receives");
@@ -89,6 +91,7 @@ fn come_across(handle: &mut Handle) {
     let stop = match handle {
         Handle::Source(source) => source.try_send(Parcel::of(UNSENT)),
         Handle::Sink(sink) => sink.try_recv().map(|_| ()),
+        Handle::None => unreachable!("claims are made by who is there"),
     };
     assert!(matches!(stop, Err(Stop::Stalled | Stop::NotReady)), "it is in the way: {stop:?}");
     // Patience is a millisecond; whoever finds nothing at all reads the coarse clock, which ticks.
@@ -97,7 +100,8 @@ fn come_across(handle: &mut Handle) {
 }
 
 /// The operation between two stops. Returns how many messages it transferred.
-fn act(case: Case, handle: &mut Handle) -> usize {
+fn act(case: Case, folder: &Path, handle: &mut Handle) -> usize {
+    let place = case.place(folder);
     let parcels: [Parcel; BATCH] = core::array::from_fn(|index| Parcel::of(case.next() + index as u64));
     let mut room = parcels;
     stop();
@@ -109,6 +113,14 @@ fn act(case: Case, handle: &mut Handle) -> usize {
             1
         }),
         (Deed::RecvBatch, Handle::Sink(sink)) => sink.try_recv_slice(&mut room),
+        (Deed::Join, handle) => {
+            *handle = Handle::Sink(place.sink().expect("a free lane"));
+            Ok(0)
+        }
+        (Deed::Leave, handle) => {
+            *handle = Handle::None;
+            Ok(0)
+        }
         _ => unreachable!("a handle of the other side"),
     };
     stop();

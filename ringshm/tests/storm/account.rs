@@ -2,7 +2,7 @@
 
 use crate::crew::{Crew, Role};
 use crate::support::Kind;
-use crate::worker::{BATCH, LAGGED, REDELIVERED};
+use crate::worker::{BATCH, LAGGED, REDELIVERED, is_given_up};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a message was received.
@@ -18,6 +18,8 @@ struct Books {
     producers: BTreeMap<u64, (u64, bool)>,
     /// Of each consumer, in the order of their starts: what it received.
     consumers: Vec<Vec<u64>>,
+    /// The same, of those that take every frame.
+    in_order: Vec<Vec<u64>>,
     deaths: u32,
 }
 
@@ -37,9 +39,11 @@ impl Books {
         });
         let consumers = || crew.workers.iter().filter(|worker| worker.role == Role::Consumer);
         let received = consumers().map(|worker| entries(crew, worker.id));
+        let in_order = consumers().filter(|worker| worker.kind == Kind::Frames);
         Self {
             producers: producers.collect(),
             consumers: received.chain([crew.remains.clone()]).collect(),
+            in_order: in_order.map(|worker| entries(crew, worker.id)).collect(),
             deaths: consumers().filter(|worker| worker.was_killed).count() as u32,
         }
     }
@@ -69,6 +73,7 @@ pub(crate) fn check(crew: &Crew) -> u64 {
         Kind::Broadcast | Kind::BroadcastBySemaphore | Kind::Records => check_broadcast(&books),
         Kind::Lossy | Kind::LossyRecords => check_lossy(&books),
         Kind::Latest => check_register(&books),
+        Kind::Frames | Kind::NewestFrame => check_frames(&books, crew.place.capacity),
     }
     books.sent().count() as u64
 }
@@ -174,6 +179,30 @@ fn check_lossy(books: &Books) {
             position += 1;
         }
     }
+}
+
+/// Each consumer ever newer frames, and of each gap it was told how long it is. Who takes every frame missed none but those that nobody finished, and
+/// perhaps one: that which was published while it joined.
+fn check_frames(books: &Books, slots: u64) {
+    check_lossy(books);
+    let is_finished = |number: &u64| !is_given_up(Kind::Frames, number & 0xffff_ffff);
+    let received = books.consumers.iter().flatten().filter(|entry| *entry & LAGGED == 0);
+    let unfinished: Vec<&u64> = received.filter(|number| !is_finished(number)).collect();
+    assert!(unfinished.is_empty(), "never finished: {unfinished:x?}");
+    let in_order = |received: &[u64]| received.iter().copied().filter(|entry| entry & LAGGED == 0).collect();
+    let all: BTreeSet<u64> = books.in_order.iter().flat_map(|received| -> Vec<u64> { in_order(received) }).collect();
+    for received in &books.in_order {
+        let received: Vec<u64> = in_order(received);
+        let (Some(first), Some(last)) = (received.first(), received.last()) else { continue };
+        let missed: Vec<(usize, &u64)> =
+            all.range(first..=last).enumerate().filter(|(_, number)| !received.contains(number)).collect();
+        let joining = missed.iter().filter(|(place, _)| (*place as u64) < slots).count();
+        assert!(missed.len() == joining && joining <= 1, "missed (place, number): {missed:x?}");
+    }
+    let first = all.first().copied().unwrap_or(u64::MAX);
+    let lost: Vec<u64> =
+        books.sent().filter(|number| *number >= first && is_finished(number) && !all.contains(number)).collect();
+    assert!(lost.is_empty() || books.in_order.is_empty(), "lost: {lost:x?}");
 }
 
 /// Each reader ever newer values, none of them torn.

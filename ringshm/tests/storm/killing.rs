@@ -22,10 +22,16 @@ const CLAIMS: [(Role, &str); 2] = [(Role::Producer, "mpmc.send_claimed"), (Role:
 /// Deaths at any moment in one ring.
 const ROUNDS: u64 = 25;
 
+/// Messages that a small ring has room for.
+pub(crate) fn usual_capacity(kind: Kind) -> u64 {
+    // Of frames, three consumers hold two each.
+    if kind.is_of_frames() { 8 } else { 4 }
+}
+
 /// Kills participants of both roles of a ring at every crash point that its participants pass, until there is no new one or
 /// `most` have died.
 pub(crate) fn directed(kind: Kind, site: Site, most: u64, report: &mut Report) {
-    let mut crew = Crew::of(kind, site, 4, 0);
+    let mut crew = Crew::of(kind, site, usual_capacity(kind), 0);
     Role::BOTH.into_iter().rev().for_each(|role| start(&mut crew, role, None));
     crew.moves("at the start");
     let mut done = BTreeSet::new();
@@ -72,15 +78,17 @@ fn refill(crew: &mut Crew, role: Role) {
     }
 }
 
-/// A role, a crash point that its owners pass, and a visit to it that have not had their turn.
+/// A role, a crash point that its owners pass, and a visit to it that have not had their turn. One role after the other, and first visits first: there may
+/// not be time for all.
 fn next(crew: &Crew, done: &BTreeSet<(&'static str, String, u64)>) -> Option<(Role, String, u64)> {
-    for role in Role::BOTH {
+    let [one, other] = Role::BOTH;
+    for role in if done.len() % 2 == 0 { [one, other] } else { [other, one] } {
         let points = std::fs::read_to_string(log_of(crew, role)).unwrap_or_default();
         let points: BTreeSet<&str> = points.lines().collect();
-        for point in points {
-            for visit in VISITS {
-                if !done.contains(&(role.word(), point.to_owned(), visit)) {
-                    return Some((role, point.to_owned(), visit));
+        for visit in VISITS {
+            for point in &points {
+                if !done.contains(&(role.word(), (*point).to_owned(), visit)) {
+                    return Some((role, (*point).to_owned(), visit));
                 }
             }
         }
@@ -127,7 +135,9 @@ fn end(crew: &mut Crew, index: usize, report: &mut Report) {
 
 /// Kills participants of a ring at any moment, up to so many.
 pub(crate) fn random(kind: Kind, site: Site, dice: &mut Dice, most: u64, report: &mut Report) {
-    let capacity = [1, 2, 4, 16][dice.below(4) as usize];
+    // Slots for frames that are held, too: one, two, three or five by each consumer.
+    let capacities = if kind.is_of_frames() { [5, 8, 11, 17] } else { [1, 2, 4, 16] };
+    let capacity = capacities[dice.below(4) as usize];
     let origin = [0, (1 << 32) - 1000, 0_u64.wrapping_sub(1000)][dice.below(3) as usize];
     let mut crew = Crew::of(kind, site, capacity, origin);
     Role::BOTH.into_iter().rev().for_each(|role| crew.fill(role));

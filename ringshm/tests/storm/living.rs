@@ -4,6 +4,7 @@
 use crate::account;
 use crate::crew::{Crew, HANG, Orders, Role, Site};
 use crate::dice::Dice;
+use crate::killing::usual_capacity;
 use crate::report::Report;
 use crate::support::{Kind, is_root};
 use crate::worker::{LIFE, Life};
@@ -18,7 +19,7 @@ const TURNS: u64 = 30;
 /// The most rounds in one ring.
 const ROUNDS: u64 = 20;
 /// Where participants are stopped.
-const POINTS: [(Kind, Role, &[&str]); 11] = [
+const POINTS: [(Kind, Role, &[&str]); 13] = [
     (Kind::Mpmc, Role::Producer, &["mpmc.send_announced", "mpmc.send_claimed", "mpmc.written", "mpmc.published"]),
     (Kind::Mpmc, Role::Consumer, &["mpmc.recv_announced", "mpmc.recv_claimed", "mpmc.read", "mpmc.released"]),
     (Kind::MpmcOnce, Role::Producer, &["mpmc.send_claimed", "mpmc.written"]),
@@ -30,6 +31,8 @@ const POINTS: [(Kind, Role, &[&str]); 11] = [
     (Kind::Latest, Role::Producer, &["latest.begun", "latest.written", "latest.published"]),
     (Kind::Spsc, Role::Producer, &["slots.claimed", "spsc.written", "spsc.published"]),
     (Kind::SpscShort, Role::Producer, &["slots.claimed", "express.begun", "spsc.written", "spsc.published"]),
+    (Kind::Frames, Role::Producer, &["frames.claimed", "frames.marked", "frames.advanced", "frames.published"]),
+    (Kind::Frames, Role::Consumer, &["frames.seated", "frames.subscribed", "frames.held", "frames.read"]),
 ];
 
 /// Has so many participants stand still.
@@ -55,8 +58,12 @@ pub(crate) fn run(site: Site, rounds: u64, dice: &mut Dice, deadline: Instant, r
     }
 }
 
-/// What the survivors have recovered from dead participants, as the ring itself says.
+/// What the survivors have recovered from dead participants, as the ring itself says. Of frames it does not say that: who holds one notices if it
+/// is taken away.
 fn recovered(crew: &Crew) -> u64 {
+    if crew.place.kind.is_of_frames() {
+        return 0;
+    }
     let directory = ringshm::Directory::new(&crew.place.folder);
     let ring = ringshm::inspect(&directory, &crew.place.name).expect("the ring is there");
     ring.participants.iter().map(|one| one.torn + one.redelivered + one.lost).sum()
@@ -72,7 +79,7 @@ fn ring(
     dice: &mut Dice,
     report: &mut Report,
 ) {
-    let mut crew = Crew::of(kind, site, 4, 0);
+    let mut crew = Crew::of(kind, site, usual_capacity(kind), 0);
     for other in Role::BOTH.into_iter().rev() {
         // A single place is for those that are to stand still.
         if other != role || crew.strength(role) > 1 {

@@ -6,12 +6,12 @@
 
 #![allow(unsafe_code, reason = "fork and unshare")]
 
-use crate::support::{PATIENCE, Parcel, Place, Received, Stop, die_with_parent};
+use crate::support::{Kind, PATIENCE, Parcel, Place, Received, Stop, die_with_parent};
 use ringshm::OpenError;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The environment variable that makes a copy of this program a participant: `ROLE ID TURNS` and the words of its ring.
 pub(crate) const WORKER: &str = "RINGSHM_STORM_WORKER";
@@ -113,6 +113,11 @@ pub(crate) const LAGGED: u64 = 1 << 62;
 /// The most messages of a producer that are sent together.
 pub(crate) const BATCH: u64 = 3;
 
+/// Whether a producer's message is one that it does not finish: of frames, one that it sends alone.
+pub(crate) fn is_given_up(kind: Kind, index: u64) -> bool {
+    kind.is_of_frames() && index % 10 == 9
+}
+
 /// The number of a producer's message.
 pub(crate) fn number(producer: u64, index: u64) -> u64 {
     producer << 32 | index
@@ -129,7 +134,10 @@ pub(crate) fn joined<H>(mut open: impl FnMut() -> Result<H, OpenError>) -> H {
     loop {
         match open() {
             Ok(handle) => return handle,
-            Err(OpenError::RoleTaken { .. } | OpenError::Busy { .. }) if start.elapsed() < PATIENCE => {
+            // Or the dead one's frames are still promised to it.
+            Err(
+                OpenError::RoleTaken { .. } | OpenError::Busy { .. } | OpenError::InvalidOption { option: "hold", .. },
+            ) if start.elapsed() < PATIENCE => {
                 std::thread::yield_now();
             }
             Err(error) => panic!("joining: {error}"),
@@ -183,7 +191,9 @@ fn send(place: &Place, id: u64, turns: u64, mut log: Log) {
                 core::array::from_fn(|index| Parcel::of(number(id, next + index as u64)));
             source.try_send_slice(&parcels).map(|count| count as u64)
         } else {
-            source.send_by(Parcel::of(number(id, next)), std::time::Duration::from_millis(20)).map(|()| 1)
+            let (parcel, timeout) = (Parcel::of(number(id, next)), Duration::from_millis(20));
+            let is_given_up = is_given_up(place.kind, next);
+            if is_given_up { source.give_up(parcel, timeout) } else { source.send_by(parcel, timeout) }.map(|()| 1)
         };
         match sent {
             Ok(count) => {
@@ -213,7 +223,9 @@ fn receive(place: &Place, turns: u64, mut log: Log) {
         });
         match received {
             Ok(()) => {}
-            Err(Stop::Lagged(missed)) if place.kind.is_lossy() => log.write([LAGGED | missed].into_iter()),
+            Err(Stop::Lagged(missed)) if place.kind.is_lossy() || place.kind.is_of_frames() => {
+                log.write([LAGGED | missed].into_iter())
+            }
             Err(stop) => panic!("receiving: {stop:?}"),
         }
         if is_over {

@@ -50,11 +50,14 @@ impl Parcel {
     /// The parcel of a letter: a torn one, if the letter is.
     pub(crate) fn from_letter(bytes: &[u8]) -> Self {
         let number = u64::read_from_prefix(bytes).map_or(0, |(number, _)| number);
-        let mut parcel = Self::of(number);
-        if parcel.letter() != bytes {
-            parcel.body[0] ^= 1;
-        }
-        parcel
+        let parcel = Self::of(number);
+        if parcel.letter() == bytes { parcel } else { parcel.torn() }
+    }
+
+    /// One that is found to be torn when it is looked at.
+    pub(crate) fn torn(mut self) -> Self {
+        self.body[0] ^= 1;
+        self
     }
 }
 
@@ -75,11 +78,8 @@ impl From<Parcel> for Short {
 /// A torn one, if the short one is.
 impl From<Short> for Parcel {
     fn from(short: Short) -> Self {
-        let mut parcel = Self::of(short.number);
-        if Short::from(parcel) != short {
-            parcel.body[0] ^= 1;
-        }
-        parcel
+        let parcel = Self::of(short.number);
+        if Short::from(parcel) == short { parcel } else { parcel.torn() }
     }
 }
 

@@ -14,6 +14,7 @@ mod handles;
 mod in_set;
 mod letters;
 mod numbered;
+mod pictures;
 mod process;
 mod puppet;
 mod ring;
@@ -24,6 +25,7 @@ pub(crate) use carrier::{Carried, Carrier, Parcel, Receives, Sends, Short, Stop,
 pub(crate) use child::{die_with_parent, report};
 pub(crate) use folder::Folder;
 pub(crate) use numbered::record;
+pub(crate) use pictures::assert_all_are_back;
 pub(crate) use process::{PARENT, Process, ring_of_parent};
 pub(crate) use puppet::play;
 pub(crate) use ring::{NAME, Ring};

@@ -1,7 +1,9 @@
 //! Every ring of the project through one face, for proofs that are alike for all of them. What they carry is [`Parcel`]s.
 
 use super::letters::Letters;
+use super::pictures::{self, Pictures};
 use super::{Parcel, Short, Stop};
+use ringshm::frames::{Delivery, Frames};
 use ringshm::{Builder, OnDeath, OpenError, Payload, Wait, Wakeup, broadcast, latest, mpmc};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,10 +38,14 @@ pub(crate) enum Kind {
     LossyRecords,
     /// A register, with readers that nobody knows of.
     Latest,
+    /// Frames, with consumers that take each of them.
+    Frames,
+    /// The same, with consumers that take the newest only.
+    NewestFrame,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Spsc,
         Self::SpscShort,
         Self::SpscBySemaphore,
@@ -53,6 +59,8 @@ impl Kind {
         Self::Lossy,
         Self::LossyRecords,
         Self::Latest,
+        Self::Frames,
+        Self::NewestFrame,
     ];
 
     /// Its word in commands and tables.
@@ -71,6 +79,8 @@ impl Kind {
             Self::Lossy => "lossy",
             Self::LossyRecords => "lossy-records",
             Self::Latest => "latest",
+            Self::Frames => "frames",
+            Self::NewestFrame => "newest-frame",
         }
     }
 
@@ -95,7 +105,7 @@ impl Kind {
 
     /// Whether messages may pass a consumer by, because nobody waits for it.
     pub(crate) fn is_lossy(self) -> bool {
-        matches!(self, Self::Lossy | Self::LossyRecords | Self::Latest)
+        matches!(self, Self::Lossy | Self::LossyRecords | Self::Latest | Self::NewestFrame)
     }
 
     /// Whether a message that a consumer died with comes again, and is marked then.
@@ -112,11 +122,17 @@ impl Kind {
         matches!(self, Self::Records | Self::LossyRecords)
     }
 
+    /// Whether messages are taken where they lie.
+    pub(crate) fn is_of_frames(self) -> bool {
+        matches!(self, Self::Frames | Self::NewestFrame)
+    }
+
     /// The same ring, read by consumers that the producer waits for. A register has none.
     pub(crate) fn lossless(self) -> Self {
         match self {
             Self::Lossy => Self::Broadcast,
             Self::LossyRecords => Self::Records,
+            Self::NewestFrame => Self::Frames,
             kind => kind,
         }
     }
@@ -136,6 +152,10 @@ pub(crate) trait Source: Send {
     /// Sends a batch: one by one, where the ring knows none.
     fn try_send_slice(&mut self, parcels: &[Parcel]) -> Result<usize, Stop> {
         one_by_one(parcels.iter().map(|parcel| self.try_send(*parcel)))
+    }
+    /// Sends a message that nobody receives, and that consumers miss: only of frames.
+    fn give_up(&mut self, _parcel: Parcel, _timeout: Duration) -> Result<(), Stop> {
+        Err(Stop::OfOthers)
     }
     fn detach(self: Box<Self>);
 }
@@ -158,7 +178,7 @@ pub(crate) trait Sink: Send {
 }
 
 /// How many of the calls went well, up to the first that did not.
-fn one_by_one(calls: impl Iterator<Item = Result<(), Stop>>) -> Result<usize, Stop> {
+pub(super) fn one_by_one(calls: impl Iterator<Item = Result<(), Stop>>) -> Result<usize, Stop> {
     let mut done = 0;
     for call in calls {
         match call {
@@ -176,7 +196,7 @@ pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) folder: PathBuf,
     pub(crate) name: String,
-    /// Messages that it has room for, or letters of the length that all of one producer's have.
+    /// Messages that it has room for, or letters of the length that all of one producer's have. Of frames, the slots.
     pub(crate) capacity: u64,
     pub(crate) origin: u64,
     /// Whether participants spin for ever, and leave it to others to ask who is alive.
@@ -253,6 +273,14 @@ impl Place {
         self.described(ringshm::latest(&self.name)).consumers(LANES)
     }
 
+    /// Consumers of a ring of frames may hold as many at once as leaves room for three of them, or one.
+    pub(super) fn frames(&self) -> Builder<Frames> {
+        let takes_all = self.kind == Kind::Frames;
+        let delivery = if takes_all { Delivery::EveryFrame } else { Delivery::NewestOnly };
+        let builder = self.described(ringshm::frames(&self.name)).consumers(LANES).frame_bytes(pictures::BYTES as u64);
+        builder.delivery(delivery).hold(((self.capacity - 2) / 3).max(1) as u32)
+    }
+
     pub(crate) fn source(&self) -> Result<Box<dyn Source>, OpenError> {
         Ok(match self.kind {
             Kind::Spsc | Kind::SpscBySemaphore => Box::new(self.spsc::<Parcel>().producer()?),
@@ -262,6 +290,7 @@ impl Place {
             Kind::Broadcast | Kind::BroadcastBySemaphore | Kind::Lossy => Box::new(self.broadcast().producer()?),
             Kind::Records | Kind::LossyRecords => Box::new(self.records().producer()?),
             Kind::Latest => Box::new(self.latest().producer()?),
+            Kind::Frames | Kind::NewestFrame => Box::new(self.frames().producer()?),
         })
     }
 
@@ -276,6 +305,7 @@ impl Place {
             Kind::Lossy => Box::new(self.broadcast().reader()?),
             Kind::LossyRecords => Box::new(Letters::of(self.records().reader()?)),
             Kind::Latest => Box::new(self.latest().reader()?),
+            Kind::Frames | Kind::NewestFrame => Box::new(Pictures::of(self.frames().consumer()?)),
         })
     }
 

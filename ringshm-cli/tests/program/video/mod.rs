@@ -3,6 +3,7 @@
 mod clip;
 mod crossing;
 mod forms;
+mod gstreamer;
 mod killing;
 mod preview;
 mod refusals;

@@ -156,3 +156,22 @@ fn options_that_do_not_go_together_are_refused() {
     let recv = place.run(&["recv", "x", "--timeout", "0.05"]);
     assert_fails(&recv, 1, "no frame came for 0.05 s");
 }
+
+/// Somebody takes `video` for a command, or forgets what says that it is video.
+#[test]
+fn the_mere_word_makes_no_ring_of_records() {
+    let place = Place::new();
+    for command in
+        [&["recv", "video", "camera"][..], &["recv", "video"], &["recv", "camera", "video"], &["send", "video"]]
+    {
+        assert_fails(&place.run_with(command, b""), 2, "for video say --y4m behind the ring's name");
+        assert_eq!(place.leftovers(), [""; 0]);
+    }
+    // Who says that it is one of records gets one.
+    let recv = place.start(&["recv", "video", "--ring", "spsc"]);
+    assert_quiet(&place.run_with(&["send", "--ring", "spsc", "video"], b"line\n"));
+    let recv = recv.finish();
+    assert_quiet(&recv);
+    assert_same(&recv.stdout, b"line\n");
+    assert_eq!(place.leftovers(), [""; 0]);
+}
