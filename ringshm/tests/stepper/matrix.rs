@@ -12,9 +12,13 @@ const VERY_MANY: usize = 30_000;
 /// Instructions by which reading clocks may differ from run to run.
 const CLOCKS: usize = 64;
 
-/// Runs the cases and prints a line for each. Returns whether all went well.
-pub(crate) fn run(cases: &[Case], full: bool) -> bool {
+/// Prints what the columns of the table are.
+pub(crate) fn print_title() {
     println!("{:30} {:>6} {:>6} {:>9} {:>9} {:>9}", "case", "steps", "kills", "p50 us", "p99 us", "max us");
+}
+
+/// Runs the cases and prints a line for each, and one for all of them. Returns whether all went well.
+pub(crate) fn run(cases: &[Case], full: bool) -> bool {
     let mut all = Vec::new();
     let mut failed = Vec::new();
     for case in cases {
