@@ -8,7 +8,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -91,6 +91,48 @@ fn frames_are_seen_on_a_terminal_until_a_key_is_pressed() {
         drop(stdin);
         assert_eq!(send.finish().code(), Some(0));
     }
+}
+
+/// A sender whose first frame is there, and which has more to send.
+fn send_one(place: &Place, film: &[u8]) -> (Running, ChildStdin) {
+    let parts = cut(film, SMALL);
+    let mut send = Running::new(place.command(&["send", "video", "--y4m", "--await"]).stdin(Stdio::piped()));
+    let mut stdin = send.child.stdin.take().unwrap();
+    stdin.write_all(&[parts.header, parts.frames[0]].concat()).unwrap();
+    (send, stdin)
+}
+
+#[test]
+fn a_killed_sender_ends_it_unless_it_is_to_follow() {
+    let film = small();
+    for follows in [false, true] {
+        let place = Place::new();
+        let mut terminal = Terminal::start(&place, &["view", "video", "--follow"][..if follows { 3 } else { 2 }]);
+        terminal.wait_for("waiting");
+        let (send, _stdin) = send_one(&place, &film);
+        terminal.wait_for("▀");
+        send.kill();
+        if follows {
+            let (send, stdin) = send_one(&place, &film);
+            place.wait_until("video", |ring| ring.consumer.messages == Some(2));
+            drop(stdin);
+            assert_eq!(send.finish().code(), Some(0));
+            terminal.end(b"");
+        } else {
+            let finished = terminal.program.finish();
+            assert_eq!(finished.code(), Some(3));
+            assert!(finished.stderr.contains("use --follow to wait for the next producer"), "{}", finished.stderr);
+        }
+    }
+}
+
+#[test]
+fn it_ends_after_so_many_seconds() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, &["view", "video", "--seconds", "0.2"]);
+    terminal.wait_for("waiting");
+    terminal.end(b"");
+    assert_eq!(place.leftovers(), [""; 0]);
 }
 
 #[test]
