@@ -33,8 +33,9 @@ pub(crate) fn meta_of(number: u64) -> Meta {
     }
 }
 
-/// Two frames that somebody has still to take, one that was skipped, and one that was begun.
-pub(super) fn act(mut producer: Producer, mut consumer: Consumer) {
+/// Two frames that somebody has still to take, one that was skipped, and one that was begun. Those who take part have not left when the bytes are
+/// read, as those that die have not: nothing is let go, and nothing given up.
+pub(super) fn act(mut producer: Producer, mut consumer: Consumer) -> (Producer, Consumer) {
     for number in 0..9 {
         producer.try_loan().expect("a slot").commit(&meta_of(number)).expect("it fits");
         if number < 7 {
@@ -43,9 +44,8 @@ pub(super) fn act(mut producer: Producer, mut consumer: Consumer) {
     }
     let mut begun = producer.try_loan().expect("a slot").begin(&meta_of(9)).expect("it fits");
     begun.advance(2);
-    // They leave as those that die do: nothing is let go, and nothing given up.
     core::mem::forget(begun);
-    core::mem::forget((producer, consumer));
+    (producer, consumer)
 }
 
 fn data_at(image: &[u8]) -> usize {

@@ -23,12 +23,16 @@ pub(super) const ORIGINS: [u64; 3] = [0, (1 << 32) - 24, u64::MAX - 23];
 /// Slots of the rings of frames.
 pub(super) const FRAME_SLOTS: u64 = 5;
 
-/// The bytes of a ring in which `act` takes part.
-fn image_of<M: Message + ?Sized>(capacity: u64, origin: u64, act: impl FnOnce(M::Producer, M::Consumer)) -> Vec<u8> {
+/// The bytes of a ring in which `act` takes part, as long as there is what it returns.
+fn image_of<M: Message + ?Sized, R>(
+    capacity: u64,
+    origin: u64,
+    act: impl FnOnce(M::Producer, M::Consumer) -> R,
+) -> Vec<u8> {
     let options = options_of(capacity, origin);
     let memfd = options.memfd::<M>("good").expect("a small ring");
     let consumer = options.consumer_of::<M>(&memfd).expect("a free lane");
-    act(options.producer_of::<M>(&memfd).expect("a free lane"), consumer);
+    let _present = act(options.producer_of::<M>(&memfd).expect("a free lane"), consumer);
     bytes_of(&File::from(memfd))
 }
 
@@ -58,7 +62,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
     [
         (
             Kind::MpmcSlots,
-            image_of::<Mpmc<u64>>(4, origin, |mut producer, mut consumer| {
+            image_of::<Mpmc<u64>, _>(4, origin, |mut producer, mut consumer| {
                 for number in 0..6 {
                     producer.try_send(number).expect("room");
                     if number < 4 {
@@ -73,7 +77,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::MpmcBytes,
-            image_of::<Mpmc<[u8]>>(4, origin, |mut producer, mut consumer| {
+            image_of::<Mpmc<[u8]>, _>(4, origin, |mut producer, mut consumer| {
                 for number in 0..6 {
                     producer.try_send(&bytes[..4 * number]).expect("room");
                     if number < 4 {
@@ -87,7 +91,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::BroadcastSlots,
-            image_of::<Broadcast<u64>>(16, origin, |mut producer, mut consumer| {
+            image_of::<Broadcast<u64>, _>(16, origin, |mut producer, mut consumer| {
                 for number in 0..20 {
                     producer.try_send(number).expect("room");
                     if number < 12 {
@@ -100,7 +104,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::BroadcastRecords,
-            image_of::<Broadcast<[u8]>>(256, origin, |mut producer, mut consumer| {
+            image_of::<Broadcast<[u8]>, _>(256, origin, |mut producer, mut consumer| {
                 for number in 0..20 {
                     producer.try_send(&bytes[..number]).expect("room");
                     if number < 14 {
@@ -113,12 +117,12 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::Latest,
-            image_of::<Latest<u64>>(4, origin, |mut writer, _| {
+            image_of::<Latest<u64>, _>(4, origin, |mut writer, _| {
                 (0..6).for_each(|number| writer.write(number).expect("nobody forked"));
                 writer.detach();
             }),
         ),
-        (Kind::Frames, image_of::<Frames>(FRAME_SLOTS, origin, framed::act)),
+        (Kind::Frames, image_of::<Frames, _>(FRAME_SLOTS, origin, framed::act)),
     ]
 }
 

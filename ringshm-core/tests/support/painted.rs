@@ -37,12 +37,12 @@ impl Ring {
         let image = if is_sealed {
             let (producer, objects) = options.sealed_frames("good").expect("a small ring");
             let consumer = options.consumer_of_sealed(&objects.ring, &objects.pixels).expect("a free lane");
-            framed::act(producer, consumer);
+            let _present = framed::act(producer, consumer);
             [objects.ring, objects.pixels].map(|object| bytes_of(&File::from(object))).concat()
         } else {
             let memfd = options.memfd::<Frames>("good").expect("a small ring");
             let consumer = options.consumer_of::<Frames>(&memfd).expect("a free lane");
-            framed::act(options.producer_of::<Frames>(&memfd).expect("a free lane"), consumer);
+            let _present = framed::act(options.producer_of::<Frames>(&memfd).expect("a free lane"), consumer);
             bytes_of(&File::from(memfd))
         };
         let mut ring = Self { is_sealed, image };
