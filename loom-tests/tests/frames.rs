@@ -7,11 +7,12 @@ use loom_tests::{
     PARKING, SPINNING, die_at_every_step_unfenced, explore, explore_unfenced, explore_unfenced_with, explore_with,
     live_for, live_until,
 };
-use ringshm_core::Behaviour;
 use ringshm_core::error::TryRecvError;
-use ringshm_core::frames::{Consumer, Delivery, FourCc, Frame, Frames, Meta, Plane, Producer, RowsError};
+use ringshm_core::frames::{Consumer, Delivery, FourCc, Frame, Frames, Meta, Plane, Producer, RowsError, held};
 use ringshm_core::memory::Memory;
 use ringshm_core::message::{Message as _, Wishes, consumer_in, producer_in};
+use ringshm_core::{Behaviour, Peer};
+use ringshm_sync::atomic::Ordering::Relaxed;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -287,6 +288,44 @@ fn a_consumer_that_joins_while_frames_come_misses_none_from_there_on() {
         assert_eq!(next, sent, "the last one was published when it had joined");
         assert!(consumer.skipped() <= sent - 1 - first);
         assert_eq!(consumer.position(), sent);
+    });
+}
+
+/// Sends a frame when the consumer that joins in the first lane has been promised one: it is held for it from the moment it is published.
+fn send_when_promised(ring: &Arc<Memory>, has_come: impl Fn(&Memory) -> bool + Send + 'static) {
+    let mut producer = producer(ring, SPINNING);
+    let sender = thread::spawn({
+        let ring = Arc::clone(ring);
+        move || {
+            while !has_come(&ring) || held(&ring, FIRST).is_none_or(|frames| frames.most == 0) {
+                thread::yield_now();
+            }
+            fill(producer.try_loan().expect("a slot"), 0);
+            assert_eq!(held(&ring, FIRST).map(|frames| frames.held), Some(1), "whatever it has done by now");
+            ManuallyDrop::new(producer)
+        }
+    });
+    let mut consumer = consumer(ring, SPINNING, Delivery::EveryFrame);
+    let _producer = sender.join().unwrap();
+    assert_eq!(check(&consumer.try_recv_ref().expect("held for it")), 0);
+}
+
+#[test]
+fn what_is_sent_after_a_promise_was_seen_is_held() {
+    explore_unfenced_with(2, || send_when_promised(&ring(3), |_| true));
+}
+
+#[test]
+fn what_a_dead_consumer_was_promised_is_no_promise_to_the_next() {
+    explore_unfenced_with(2, || {
+        let ring = ring(3);
+        let _dead = ManuallyDrop::new(consumer(&ring, SPINNING, Delivery::EveryFrame));
+        ring.drop_lock_of_killed(FIRST);
+        let state = |ring: &Memory| ring.lane(FIRST).presence.state.load(Relaxed);
+        let of_the_dead = state(&ring);
+        send_when_promised(&ring, move |ring| {
+            state(ring) != of_the_dead && matches!(ring.peer_state(FIRST), Peer::Live { .. })
+        });
     });
 }
 

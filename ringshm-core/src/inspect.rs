@@ -5,6 +5,7 @@
 
 use crate::attach::validated;
 use crate::error::OpenError;
+pub use crate::frames::HeldFrames;
 use crate::lanes::{Peer, Role, generation_of};
 use crate::layout::{Geometry, Kind, TypeIdentity};
 use crate::member::HugePages;
@@ -108,17 +109,6 @@ pub struct Lag {
     pub messages: Option<u64>,
     /// In units, never more than the ring holds.
     pub units: u64,
-}
-
-/// What a consumer of frames takes and holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldFrames {
-    /// Whether it takes every frame, or the newest only.
-    pub takes_all: bool,
-    /// Frames that are held for it, those that it has not taken yet included: their slots are not written.
-    pub held: u64,
-    /// How many it may have in its hands at once. 0 while it is about to come.
-    pub most: u32,
 }
 
 /// Places of an MPMC ring in somebody's hands.
@@ -278,7 +268,7 @@ fn participant(memory: &Memory, role: Role, index: usize) -> Participant {
         units: if has_cursor(geometry, role) { cursor } else { 0 },
         lag: None,
         claim: claim(memory, role, index),
-        frames: crate::frames::held(memory, role, index),
+        frames: crate::frames::held(memory, index),
         is_evicted: memory.is_evicted(index),
         lost: number(&lane.counters.lost),
         torn: number(&lane.counters.torn),

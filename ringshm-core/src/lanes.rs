@@ -21,9 +21,7 @@
 //! last store; a stopped process keeps it.
 
 use crate::error::{Fault, OpenError};
-#[cfg(not(loom))]
-use crate::layout::Kind;
-use crate::layout::Presence;
+use crate::layout::{Kind, Presence};
 use crate::memory::Memory;
 #[cfg(not(loom))]
 use crate::os::liveness::Lock;
@@ -229,7 +227,10 @@ impl Memory {
             presence.since.store(since, Relaxed);
             // Relaxed: only the holder of the lock writes it, and the lock was taken with TAKEOVER.
             let word = presence.state.load(Relaxed);
-            // DEATH: whoever sees `Live` finds the lock taken.
+            if self.geometry().kind == Kind::Frames {
+                crate::frames::inherit(self, lane);
+            }
+            // DEATH: whoever sees `Live` finds the lock taken. PROMISE: and nothing that was promised to the last owner.
             presence.state.store(next_generation(word), Release);
             crash::point("lanes.live");
             return Ok(lane);
@@ -354,7 +355,7 @@ impl Memory {
         let presence = self.presence(lane);
         // Relaxed: for people.
         let pid = presence.pid.load(Relaxed);
-        // CLOSE: whoever reads `Closed` here may go on to read the final cursor.
+        // CLOSE: whoever reads `Closed` here may go on to read the final cursor. PROMISE: who reads `Live`, what its owner was promised.
         match state_of(presence.state.load(Acquire)) {
             State::Vacant => Peer::Vacant,
             State::Detached => Peer::Detached,

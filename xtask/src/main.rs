@@ -59,9 +59,9 @@ enum Verb {
     Storm(storm::Options),
     /// How fast is it? Beside its rivals, and beside what the hardware allows
     Bench(bench::Options),
-    /// Does hostile input do harm? Fuzzes the parser of segment images
+    /// Does hostile input do harm? Fuzzes images of segments, and of frames
     Fuzz {
-        /// For how long
+        /// For how long, each target
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
@@ -142,6 +142,9 @@ fn loom(root: &Path, filter: Option<&str>, arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The programs of `ringshm-core/fuzz`.
+const FUZZ_TARGETS: [&str; 2] = ["image", "frames"];
+
 fn fuzz(root: &Path, seconds: u64) -> Result<()> {
     // The cargo that runs us is one toolchain's own: only rustup's understands `+nightly`.
     let works = |arguments: &[&str]| {
@@ -158,8 +161,11 @@ fn fuzz(root: &Path, seconds: u64) -> Result<()> {
     if !home.join("fuzz/Cargo.toml").exists() {
         bail!("{} does not exist: there is nothing to fuzz", home.join("fuzz").display());
     }
-    run(Command::new("cargo")
-        .current_dir(home)
-        .args(["+nightly", "fuzz", "run", "image", "--"])
-        .arg(format!("-max_total_time={seconds}")))
+    for target in FUZZ_TARGETS {
+        run(Command::new("cargo")
+            .current_dir(&home)
+            .args(["+nightly", "fuzz", "run", target, "--"])
+            .arg(format!("-max_total_time={seconds}")))?;
+    }
+    Ok(())
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
 
 /// Waits until so many receivers are there.
 fn wait_for(receivers: usize, directory: &Directory, name: &str) -> Result<(), Failure> {
-    // What it may hold was promised to it, which comes after its subscription.
+    // What it may hold was promised to it: from then on it misses nothing.
     let is_there = |consumer: &&Participant| {
         matches!(consumer.state, Peer::Live { .. }) && consumer.frames.is_some_and(|frames| frames.most > 0)
     };

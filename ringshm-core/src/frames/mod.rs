@@ -27,8 +27,8 @@
 //! **Early frames.** A producer may publish a frame before its rows are there, and say how many are while it goes on (`Progress`). Only who asks for frames
 //! early sees it before it is finished.
 //!
-//! **Edges.** PUBLISH carries a frame to its consumers, ROWS the rows of an unfinished one; RELEASE carries the slot back to the producer; DOORBELL wakes
-//! who sleeps; CLOSE, DEATH and TAKEOVER as in every ring.
+//! **Edges.** PUBLISH carries a frame to its consumers, ROWS the rows of an unfinished one; RELEASE carries the slot back to the producer; PROMISE tells who
+//! waits for consumers that they have subscribed; DOORBELL wakes who sleeps; CLOSE, DEATH and TAKEOVER as in every ring.
 //!
 //! **Death.** A lane's bits are taken out by whoever has the lane's lock: its consumer, the next one, or the producer that they are in the way of, which takes
 //! the lock for that long when the kernel says that it is free. So nobody ever lets go what a live consumer holds, and a lane is clean before
@@ -59,9 +59,6 @@ pub(crate) use word::MAX_CONSUMERS;
 
 use crate::broadcast::Startable;
 use crate::error::OpenError;
-#[cfg(not(loom))]
-use crate::inspect::HeldFrames;
-#[cfg(not(loom))]
 use crate::lanes::Role;
 #[cfg(not(loom))]
 use crate::layout::Header;
@@ -69,7 +66,6 @@ use crate::layout::{Geometry, Kind, Shape, TypeIdentity};
 use crate::memory::Memory;
 use crate::message::{Joined, Message, Wishes};
 use core::ops::RangeInclusive;
-#[cfg(not(loom))]
 use ringshm_sync::atomic::Ordering::Relaxed;
 use ringshm_sync::watch::AnyBell;
 use seat::Seat;
@@ -138,7 +134,6 @@ pub(crate) fn is_pool_of(memory: &Memory, header: &Header) -> bool {
 }
 
 /// The slots that one of `lanes` holds, for people.
-#[cfg(not(loom))]
 fn slots_held_by(table: &Table, lanes: u64) -> u64 {
     // Relaxed: for people.
     let is_held = |slot: &usize| word::SlotWord::of(table.word(*slot).load(Relaxed)).lanes() & lanes != 0;
@@ -152,17 +147,40 @@ pub(crate) fn held_slots(memory: &Memory) -> Option<u64> {
     is_one.then(|| Table::of(memory)).flatten().map(|table| slots_held_by(&table, u64::MAX))
 }
 
-/// What a consumer takes and holds, for people.
-#[cfg(not(loom))]
-pub(crate) fn held(memory: &Memory, role: Role, lane: usize) -> Option<HeldFrames> {
-    if memory.geometry().kind != Kind::Frames || role == Role::Producer {
+/// What a consumer of frames takes and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldFrames {
+    /// Whether it takes every frame, or the newest only.
+    pub takes_all: bool,
+    /// Frames that are held for it, those that it has not taken yet included: their slots are not written.
+    pub held: u64,
+    /// How many it may have in its hands at once. 0 while it is about to come: what is published by who has seen it otherwise is held for a consumer
+    /// that takes every frame, until it lets go.
+    pub most: u32,
+}
+
+/// What the consumer in a lane takes and holds: for people, and for producers that wait for their consumers. Of one that is dead, what it
+/// took, until somebody takes that back. `None` if there is no consumer of frames in that lane.
+///
+/// # Panics
+/// If there is no such lane.
+#[must_use]
+pub fn held(memory: &Memory, lane: usize) -> Option<HeldFrames> {
+    let index = lane.checked_sub(memory.lanes_of(Role::Consumer).start)?;
+    if memory.geometry().kind != Kind::Frames {
         return None;
     }
     let table = Table::of(memory)?;
-    let index = lane - memory.lanes_of(Role::Consumer).start;
     // Relaxed: for people.
     let takes_all = table.in_order().load(Relaxed) & 1 << index != 0;
     Some(HeldFrames { takes_all, held: slots_held_by(&table, 1 << index), most: table.promised_to(index) })
+}
+
+/// Before the next owner of a lane says that it is there: what its last one held, and was promised, is free. For whoever has the lane's lock.
+pub(crate) fn inherit(memory: &Memory, lane: usize) {
+    if let (Some(index), Some(table)) = (lane.checked_sub(memory.lanes_of(Role::Consumer).start), Table::of(memory)) {
+        seat::let_go_all(&table, index);
+    }
 }
 
 fn table_of(memory: &Memory) -> Result<Table, OpenError> {

@@ -9,7 +9,7 @@ use crate::layout::Counters;
 use crate::member::Member;
 use crate::memory::Memory;
 use ringshm_sync::atomic::AtomicU32;
-use ringshm_sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use ringshm_sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use ringshm_sync::crash;
 use ringshm_sync::hint;
 
@@ -63,7 +63,7 @@ fn keep_promise(table: &Table, index: usize, most: u32) {
         let seen = word.load(Relaxed);
         // ROOM: all that was let go, before another consumer is promised as much. Relaxed: on failure it is tried again.
         // weaken: unmodelled, because who joins in the same lane has TAKEOVER besides, and one that joins in another while this one leaves makes too many
-        // schedules; kills and restarts in `ringshm/tests/frames` go through it.
+        // schedules; kills and restarts in `ringshm/tests/frames` go through it. So it is with what its other end acquires, in `be_promised`.
         if word.compare_exchange(seen, Promises::of(seen).with(index, most).word(), Release, Relaxed).is_ok() {
             return;
         }
@@ -71,11 +71,10 @@ fn keep_promise(table: &Table, index: usize, most: u32) {
 }
 
 impl Seat {
-    /// Takes part in the lane that `member` has, and holds nothing yet. The frames that it may hold are promised to it.
+    /// Takes part in the lane that `member` has, which is clean, and holds nothing yet. The frames that it may hold are promised to it.
     pub(crate) fn new(member: Member, table: Table) -> Result<Self, OpenError> {
         let index = member.lane() - member.memory().lanes_of(Role::Consumer).start;
         let delivery = member.behaviour.delivery;
-        let_go_all(&table, index);
         let mut seat = Self { member, table, index, delivery, most: 0, held: AtomicU32::new(0) };
         crash::point("frames.seated");
         if delivery == Delivery::EveryFrame {
@@ -83,7 +82,7 @@ impl Seat {
             seat.table.in_order().fetch_or(seat.bit(), Relaxed);
             crash::point("frames.subscribed");
         }
-        // Last, so that whoever looks sees a promise of one that has subscribed. No edge orders the two: it is a sign, and no proof.
+        // Last: whoever sees the promise knows that it has subscribed (PROMISE).
         seat.most = seat.be_promised()?;
         Ok(seat)
     }
@@ -116,9 +115,8 @@ impl Seat {
                 return Err(OpenError::InvalidOption { option: "hold", reason });
             }
             let promised = Promises::of(seen).with(index, most);
-            // ROOM: what is promised here was let go by others. Relaxed: on failure it is tried again.
-            // weaken: unmodelled, because it is the other end of that in `keep_promise`.
-            if table.promises().compare_exchange(seen, promised.word(), Acquire, Relaxed).is_ok() {
+            // ROOM: what is promised here was let go by others. PROMISE: that it has subscribed. Relaxed: on failure it is tried again.
+            if table.promises().compare_exchange(seen, promised.word(), AcqRel, Relaxed).is_ok() {
                 return Ok(most);
             }
         }

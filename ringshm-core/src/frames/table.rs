@@ -27,9 +27,7 @@
 #![allow(unsafe_code, reason = "words, records and pixels inside of the data area")]
 
 use super::meta::{FIXED_LEN, RECORD_LEN, RecordBytes, len_of_record};
-#[cfg(not(loom))]
-use super::word::Promises;
-use super::word::{Entry, Progress, SlotWord};
+use super::word::{Entry, Progress, Promises, SlotWord};
 use crate::layout::Geometry;
 use crate::memory::Memory;
 use ringshm_sync::atomic::AtomicU64;
@@ -278,10 +276,9 @@ impl Table {
         unsafe { self.pool.read(self.pixels_at(slot, at, len), len) }
     }
 
-    /// The word of what each consumer may hold, read for people.
-    #[cfg(not(loom))]
+    /// How many frames a consumer may hold.
     pub(crate) fn promised_to(&self, index: usize) -> u32 {
-        // Relaxed: for people.
-        Promises::of(self.promises().load(Relaxed)).to(index)
+        // PROMISE: that it has subscribed, if it takes every frame.
+        Promises::of(self.promises().load(Acquire)).to(index)
     }
 }

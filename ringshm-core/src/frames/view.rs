@@ -15,9 +15,9 @@ use ringshm_sync::time::Deadline;
 use ringshm_sync::wait::{Exchanged, Pace, Waiter};
 use std::sync::Arc;
 
-/// How often a consumer looks for the newest frame while the producer publishes newer ones. Only a process that writes into the pool without
-/// end comes near it.
-const TURNS: u32 = if cfg!(loom) { 4 } else { 1 << 16 };
+/// How often a consumer looks for the newest frame while the producer publishes newer ones. Only where another process writes into the pool does it come
+/// near it: at each call, if the newest frame is not where it is said to be.
+const TURNS: u32 = if cfg!(loom) { 4 } else { 1 << 10 };
 
 /// The receiving side. Owned by one thread at a time; every call is on `&mut self`.
 #[derive(Debug)]

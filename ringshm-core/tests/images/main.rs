@@ -36,6 +36,12 @@ proptest::proptest! {
     }
 
     #[test]
+    fn no_bytes_of_a_fuzzer_lead_out_of_the_slot_of_a_frame(input in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _watch = watch::Watch::over("a ring of frames");
+        image::painted::survive(&input);
+    }
+
+    #[test]
     fn no_garbage_behind_a_good_header_does_harm(
         good in prop::sample::select(made::all()),
         garbage in prop::collection::vec(any::<u8>(), 1..900),

@@ -1,7 +1,7 @@
 //! An image of a ring of frames, and everything that the library can be made to do with one.
 
 use super::{CALLS, MOMENT};
-use ringshm_core::frames::{Consumer, FourCc, Frame, Meta, Producer};
+use ringshm_core::frames::{Consumer, FourCc, Frame, Meta, Plane, Producer};
 use ringshm_core::layout::Header;
 use zerocopy::FromBytes;
 
@@ -11,27 +11,41 @@ const LINE: usize = 128;
 const HEAD: usize = 512;
 /// Where the record is in a slot's head.
 pub(crate) const RECORD: usize = 16;
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
-/// The description of all of them.
+/// A description of one plane.
 pub(crate) fn meta() -> Meta {
     Meta::new(FourCc::GRAY, SIDE, SIDE).expect("a small frame")
 }
 
-/// Two frames that somebody has still to take, one that was skipped, and one that was begun.
-pub(super) fn act(mut producer: Producer, mut consumer: Consumer) {
-    for _ in 0..7 {
-        producer.try_loan().expect("a slot").commit(&meta()).expect("it fits");
-        drop(consumer.try_recv_ref().expect("a frame"));
+/// The description of a ring's frame, by its number: one plane, three, or two whose rows take turns and that has bytes of its program's own.
+pub(crate) fn meta_of(number: u64) -> Meta {
+    match number % 3 {
+        0 => Meta::new(FourCc::I420, SIDE, SIDE).expect("a small frame"),
+        1 => {
+            let rows = Plane { offset: 0, stride: 8, row_bytes: 3, rows: 3 };
+            let planes = [rows, Plane { offset: 4, row_bytes: 4, ..rows }];
+            let mut meta = Meta::with_planes(FourCc::new(b"mine"), 3, 3, &planes).expect("a small frame");
+            meta.set_extra(b"of the left eye").expect("a few bytes");
+            meta
+        }
+        _ => meta(),
     }
-    for _ in 0..2 {
-        producer.try_loan().expect("a slot").commit(&meta()).expect("it fits");
+}
+
+/// Two frames that somebody has still to take, one that was skipped, and one that was begun. Those who take part have not left when the bytes are
+/// read, as those that die have not: nothing is let go, and nothing given up.
+pub(super) fn act(mut producer: Producer, mut consumer: Consumer) -> (Producer, Consumer) {
+    for number in 0..9 {
+        producer.try_loan().expect("a slot").commit(&meta_of(number)).expect("it fits");
+        if number < 7 {
+            drop(consumer.try_recv_ref().expect("a frame"));
+        }
     }
-    let mut begun = producer.try_loan().expect("a slot").begin(&meta()).expect("it fits");
+    let mut begun = producer.try_loan().expect("a slot").begin(&meta_of(9)).expect("it fits");
     begun.advance(2);
-    // They leave as those that die do: nothing is let go, and nothing given up.
     core::mem::forget(begun);
-    core::mem::forget((producer, consumer));
+    (producer, consumer)
 }
 
 fn data_at(image: &[u8]) -> usize {
@@ -117,7 +131,7 @@ fn make(producer: &mut Producer, call: usize) {
 }
 
 /// Reads whatever a frame says there is.
-fn look(frame: &Frame) {
+pub(super) fn look(frame: &Frame) {
     let mut row = [0; 64];
     assert!(frame.rows() <= frame.meta().height && !frame.meta().planes().is_empty());
     for (index, plane) in frame.meta().planes().iter().enumerate() {

@@ -9,6 +9,8 @@ mod folder;
 pub(crate) mod framed;
 #[path = "many.rs"]
 pub(crate) mod many;
+#[path = "painted.rs"]
+pub(crate) mod painted;
 
 use folder::Folder;
 use ringshm_core::attach::{Existence, remove};
@@ -120,10 +122,19 @@ impl Bed {
 
 /// A memfd with these bytes that can neither shrink nor grow.
 pub(crate) fn sealed(image: &[u8]) -> File {
+    sealed_with(image, SealFlags::empty())
+}
+
+/// The same, that nobody can map to write it.
+fn sealed_to_read(image: &[u8]) -> File {
+    sealed_with(image, SealFlags::FUTURE_WRITE)
+}
+
+fn sealed_with(image: &[u8], more: SealFlags) -> File {
     let memfd = memfd_create("image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a memfd");
     let memfd = File::from(memfd);
     memfd.write_all_at(image, 0).expect("room for an image");
-    fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW).expect("a memfd that allows seals");
+    fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | more).expect("a memfd that allows seals");
     memfd
 }
 

@@ -18,13 +18,26 @@ use std::sync::OnceLock;
 use zerocopy::FromBytes;
 
 /// First positions: the beginning, and shortly before a counter of 32 or 64 bits would wrap.
-const ORIGINS: [u64; 3] = [0, (1 << 32) - 24, u64::MAX - 23];
+pub(super) const ORIGINS: [u64; 3] = [0, (1 << 32) - 24, u64::MAX - 23];
 
 /// Slots of the rings of frames.
-const FRAME_SLOTS: u64 = 5;
+pub(super) const FRAME_SLOTS: u64 = 5;
 
-/// The bytes of a ring in which `act` takes part.
-fn image_of<M: Message + ?Sized>(capacity: u64, origin: u64, act: impl FnOnce(M::Producer, M::Consumer)) -> Vec<u8> {
+/// The bytes of a ring in which `act` takes part, as long as there is what it returns.
+fn image_of<M: Message + ?Sized, R>(
+    capacity: u64,
+    origin: u64,
+    act: impl FnOnce(M::Producer, M::Consumer) -> R,
+) -> Vec<u8> {
+    let options = options_of(capacity, origin);
+    let memfd = options.memfd::<M>("good").expect("a small ring");
+    let consumer = options.consumer_of::<M>(&memfd).expect("a free lane");
+    let _present = act(options.producer_of::<M>(&memfd).expect("a free lane"), consumer);
+    bytes_of(&File::from(memfd))
+}
+
+/// How the rings are made: with room for messages of 24 bytes.
+pub(super) fn options_of(capacity: u64, origin: u64) -> Options {
     let wishes = Wishes {
         capacity: Some(capacity),
         max_message: Some(24),
@@ -33,14 +46,14 @@ fn image_of<M: Message + ?Sized>(capacity: u64, origin: u64, act: impl FnOnce(M:
         origin,
         ..Wishes::default()
     };
-    let options = Options { wishes, ..Options::default() };
-    let memfd = options.memfd::<M>("good").expect("a small ring");
-    let consumer = options.consumer_of::<M>(&memfd).expect("a free lane");
-    act(options.producer_of::<M>(&memfd).expect("a free lane"), consumer);
-    let file = File::from(memfd);
-    let mut image = vec![0; file.metadata().expect("an open file").len() as usize];
-    file.read_exact_at(&mut image, 0).expect("as long as it says");
-    image
+    Options { wishes, ..Options::default() }
+}
+
+/// All that is in a file.
+pub(super) fn bytes_of(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; file.metadata().expect("an open file").len() as usize];
+    file.read_exact_at(&mut bytes, 0).expect("as long as it says");
+    bytes
 }
 
 /// Rings that have gone round, with something in each: of numbers, of bytes, of records.
@@ -49,7 +62,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
     [
         (
             Kind::MpmcSlots,
-            image_of::<Mpmc<u64>>(4, origin, |mut producer, mut consumer| {
+            image_of::<Mpmc<u64>, _>(4, origin, |mut producer, mut consumer| {
                 for number in 0..6 {
                     producer.try_send(number).expect("room");
                     if number < 4 {
@@ -64,7 +77,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::MpmcBytes,
-            image_of::<Mpmc<[u8]>>(4, origin, |mut producer, mut consumer| {
+            image_of::<Mpmc<[u8]>, _>(4, origin, |mut producer, mut consumer| {
                 for number in 0..6 {
                     producer.try_send(&bytes[..4 * number]).expect("room");
                     if number < 4 {
@@ -78,7 +91,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::BroadcastSlots,
-            image_of::<Broadcast<u64>>(16, origin, |mut producer, mut consumer| {
+            image_of::<Broadcast<u64>, _>(16, origin, |mut producer, mut consumer| {
                 for number in 0..20 {
                     producer.try_send(number).expect("room");
                     if number < 12 {
@@ -91,7 +104,7 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::BroadcastRecords,
-            image_of::<Broadcast<[u8]>>(256, origin, |mut producer, mut consumer| {
+            image_of::<Broadcast<[u8]>, _>(256, origin, |mut producer, mut consumer| {
                 for number in 0..20 {
                     producer.try_send(&bytes[..number]).expect("room");
                     if number < 14 {
@@ -104,12 +117,12 @@ fn made(origin: u64) -> [(Kind, Vec<u8>); 6] {
         ),
         (
             Kind::Latest,
-            image_of::<Latest<u64>>(4, origin, |mut writer, _| {
+            image_of::<Latest<u64>, _>(4, origin, |mut writer, _| {
                 (0..6).for_each(|number| writer.write(number).expect("nobody forked"));
                 writer.detach();
             }),
         ),
-        (Kind::Frames, image_of::<Frames>(FRAME_SLOTS, origin, framed::act)),
+        (Kind::Frames, image_of::<Frames, _>(FRAME_SLOTS, origin, framed::act)),
     ]
 }
 
@@ -145,25 +158,35 @@ pub(super) fn image(script: &mut Script<'_>) -> Vec<u8> {
     let words = live_words(&image);
     for _ in 0..1 + script.byte() % 12 {
         let choice = script.byte();
-        let at = if choice & 0xf0 == 0xf0 {
-            usize::from(script.byte()) % (HEADER / 8) * 8
+        if choice & 0xf0 == 0xf0 {
+            let at = usize::from(script.byte()) % (HEADER / 8) * 8;
+            change(script, &mut image, &words, at, choice);
         } else {
-            words[(usize::from(script.byte()) << 8 | usize::from(script.byte())) % words.len()]
-        };
-        let before = word(&image, at);
-        let value = match choice % 7 {
-            0 => before ^ 1 << (script.byte() % 64),
-            1 => before.wrapping_add(u64::from(script.byte())).wrapping_sub(128),
-            2 => before.wrapping_add(u64::from(script.byte()) << 8).wrapping_sub(128 << 8),
-            3 => word(&image, words[usize::from(script.byte()) % words.len()]),
-            4 => u64::from(script.byte()),
-            5 => u64::MAX - u64::from(script.byte()),
-            _ => script.word(),
-        };
-        put_word(&mut image, at, value);
+            change_one(script, &mut image, &words, choice);
+        }
     }
     repair(&mut image);
     image
+}
+
+/// Changes one of `words`.
+pub(super) fn change_one(script: &mut Script<'_>, image: &mut [u8], words: &[usize], choice: u8) {
+    let at = words[(usize::from(script.byte()) << 8 | usize::from(script.byte())) % words.len()];
+    change(script, image, words, at, choice);
+}
+
+fn change(script: &mut Script<'_>, image: &mut [u8], words: &[usize], at: usize, choice: u8) {
+    let before = word(image, at);
+    let value = match choice % 7 {
+        0 => before ^ 1 << (script.byte() % 64),
+        1 => before.wrapping_add(u64::from(script.byte())).wrapping_sub(128),
+        2 => before.wrapping_add(u64::from(script.byte()) << 8).wrapping_sub(128 << 8),
+        3 => word(image, words[usize::from(script.byte()) % words.len()]),
+        4 => u64::from(script.byte()),
+        5 => u64::MAX - u64::from(script.byte()),
+        _ => script.word(),
+    };
+    put_word(image, at, value);
 }
 
 /// Takes each role of a ring of that kind, and a look without one, at the same time, and calls everything.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 pub(super) fn wait_for_receivers(place: &Place, count: usize) {
-    // What it may hold was promised to it, which comes after its subscription.
+    // What it may hold was promised to it: from then on it misses nothing.
     let is_there = |lane: &&Participant| {
         matches!(lane.state, Peer::Live { .. }) && lane.frames.is_some_and(|frames| frames.most > 0)
     };
