@@ -49,7 +49,8 @@ impl Consumer {
     /// # Errors
     /// [`TryRecvError::Empty`], [`TryRecvError::TooManyHeld`], [`TryRecvError::Disconnected`], [`TryRecvError::Fault`].
     pub fn try_recv_ref(&mut self) -> Result<Frame, TryRecvError> {
-        Ok(self.view.take(When::Finished).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take(When::Finished);
+        self.hand_out(taken)
     }
 
     /// Holds the next frame, and waits until it is finished, as long as it takes.
@@ -57,7 +58,8 @@ impl Consumer {
     /// # Errors
     /// [`RecvError::TooManyHeld`], [`RecvError::Disconnected`], [`RecvError::Fault`].
     pub fn recv_ref(&mut self) -> Result<Frame, RecvError> {
-        Ok(self.view.take_by(When::Finished, Deadline::NEVER).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take_by(When::Finished, Deadline::NEVER);
+        self.hand_out(taken)
     }
 
     /// As [`recv_ref`](Self::recv_ref), for at most `timeout`, on the monotonic clock.
@@ -65,7 +67,8 @@ impl Consumer {
     /// # Errors
     /// [`RecvTimeoutError::Timeout`], and those of [`recv_ref`](Self::recv_ref).
     pub fn recv_ref_timeout(&mut self, timeout: Duration) -> Result<Frame, RecvTimeoutError> {
-        Ok(self.view.take_by(When::Finished, Deadline::after(timeout)).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take_by(When::Finished, Deadline::after(timeout));
+        self.hand_out(taken)
     }
 
     /// As [`try_recv_ref`](Self::try_recv_ref), of a frame that its producer shows while it writes it, too. [`Frame::wait_rows`] waits for its
@@ -74,7 +77,8 @@ impl Consumer {
     /// # Errors
     /// Those of [`try_recv_ref`](Self::try_recv_ref).
     pub fn try_recv_early(&mut self) -> Result<Frame, TryRecvError> {
-        Ok(self.view.take(When::Begun).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take(When::Begun);
+        self.hand_out(taken)
     }
 
     /// As [`recv_ref`](Self::recv_ref), of a frame that its producer shows while it writes it, too.
@@ -82,7 +86,8 @@ impl Consumer {
     /// # Errors
     /// Those of [`recv_ref`](Self::recv_ref).
     pub fn recv_early(&mut self) -> Result<Frame, RecvError> {
-        Ok(self.view.take_by(When::Begun, Deadline::NEVER).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take_by(When::Begun, Deadline::NEVER);
+        self.hand_out(taken)
     }
 
     /// As [`recv_early`](Self::recv_early), for at most `timeout`, on the monotonic clock.
@@ -90,15 +95,21 @@ impl Consumer {
     /// # Errors
     /// Those of [`recv_ref_timeout`](Self::recv_ref_timeout).
     pub fn recv_early_timeout(&mut self, timeout: Duration) -> Result<Frame, RecvTimeoutError> {
-        Ok(self.view.take_by(When::Begun, Deadline::after(timeout)).and_then(|taken| self.hand_out(taken))?)
+        let taken = self.view.take_by(When::Begun, Deadline::after(timeout));
+        self.hand_out(taken)
     }
 
-    fn hand_out(&mut self, taken: Taken) -> Result<Frame, Halt> {
-        let Taken { slot, sequence, skipped } = taken;
+    #[inline]
+    fn hand_out<E: From<Halt>>(&mut self, taken: Result<Taken, Halt>) -> Result<Frame, E> {
+        let Taken { slot, sequence, skipped } = taken?;
         let seat = self.view.seat();
-        let meta = self.known.meta(&seat.table().record(slot), sequence);
-        let meta = meta.inspect_err(|_| seat.release(slot))?;
-        Ok(Frame { seat: Arc::clone(seat), slot, sequence, skipped, meta })
+        match self.known.meta(&seat.table().record(slot), sequence) {
+            Ok(meta) => Ok(Frame { seat: Arc::clone(seat), slot, sequence, skipped, meta: *meta }),
+            Err(fault) => {
+                seat.release(slot);
+                Err(Halt::Fault(fault).into())
+            }
+        }
     }
 
     /// What it takes.

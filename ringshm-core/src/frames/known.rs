@@ -34,18 +34,20 @@ impl Known {
     }
 
     /// Consumer: what a record says of the frame `sequence`, as [`Meta::of_record`].
-    pub(crate) fn meta(&mut self, record: &RecordBytes, sequence: u64) -> Result<Meta, Fault> {
-        let known = self.meta.as_ref().filter(|_| are_alike(record, &self.record));
-        if let (Some(known), (number, timestamp)) = (known, number_of(record)) {
-            return if number == sequence {
-                Ok(known.at(timestamp))
-            } else {
-                Err(Fault::Corrupt { field: "frame sequence" })
-            };
+    pub(crate) fn meta(&mut self, record: &RecordBytes, sequence: u64) -> Result<&Meta, Fault> {
+        if self.meta.is_none() || !are_alike(record, &self.record) {
+            self.meta = None;
+            self.record = *record;
+            return Ok(self.meta.insert(Meta::of_record(record, sequence, self.room)?));
         }
-        let meta = Meta::of_record(record, sequence, self.room)?;
-        (self.meta, self.record) = (Some(meta), *record);
-        Ok(meta)
+        let (number, timestamp) = number_of(record);
+        match &mut self.meta {
+            Some(known) if number == sequence => {
+                known.timestamp = timestamp;
+                Ok(known)
+            }
+            _ => Err(Fault::Corrupt { field: "frame sequence" }),
+        }
     }
 }
 
@@ -90,7 +92,7 @@ mod tests {
                 for (sequence, meta) in (n as u64 * 1000 + m as u64 * 10..).zip([one, one, other, other, one]) {
                     let record = *producer.record(meta, sequence).expect("it fits");
                     assert_eq!(record, meta.record(sequence), "{meta:?}");
-                    assert_eq!(consumer.meta(&record, sequence), Ok(*meta));
+                    assert_eq!(consumer.meta(&record, sequence), Ok(meta));
                     // Another frame's record in its place.
                     let wrong = Err(Fault::Corrupt { field: "frame sequence" });
                     assert_eq!(consumer.meta(&record, sequence + 1), wrong);
@@ -107,8 +109,8 @@ mod tests {
             known.meta(&good, 3).expect("a good one");
             let mut record = good;
             record[at] ^= 0x55;
-            assert_eq!(known.meta(&record, 3), Meta::of_record(&record, 3, ROOM), "byte {at}");
-            assert_eq!(known.meta(&good, 3), Meta::of_record(&good, 3, ROOM));
+            assert_eq!(known.meta(&record, 3).copied(), Meta::of_record(&record, 3, ROOM), "byte {at}");
+            assert_eq!(known.meta(&good, 3).copied(), Meta::of_record(&good, 3, ROOM));
         }
     }
 
@@ -121,6 +123,6 @@ mod tests {
         assert_eq!(known.record(&large, 2), Err(BadMeta { field: "length" }));
         assert_eq!(known.record(&small, 2).copied(), Ok(small.record(2)));
         assert_eq!(known.meta(&large.record(3), 3), Err(Fault::Corrupt { field: "frame length" }));
-        assert_eq!(known.meta(&small.record(3), 3), Ok(small));
+        assert_eq!(known.meta(&small.record(3), 3), Ok(&small));
     }
 }
