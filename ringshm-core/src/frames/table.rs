@@ -236,8 +236,8 @@ impl Table {
         };
         copy(0, &mut record[..FIXED_LEN]);
         let len = len_of_record(&record);
-        if (FIXED_LEN + 1..=RECORD_LEN).contains(&len) {
-            copy(FIXED_LEN, &mut record[FIXED_LEN..len]);
+        if let Some(rest) = record.get_mut(FIXED_LEN..len) {
+            copy(FIXED_LEN, rest);
         }
         record
     }
