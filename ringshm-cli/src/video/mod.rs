@@ -105,7 +105,7 @@ pub(crate) fn refuse_mere_word(name: &str, said: Option<Kind>, directory: &Direc
     if is_mere_word && matches!(ringshm::inspect(directory, name), Err(OpenError::NotFound { .. })) {
         return Err(Failure::usage(
             "`video` is the name of a ring here, of which there is none yet, and not a word for what is in it: \
-             for video say --y4m behind the ring's name, or --raw or --png, as in `ringshm recv NAME --y4m`; \
+             for video say --y4m behind the ring's name, as in `ringshm recv NAME --y4m`, or --ring frames; \
              for records in a ring of this name, --ring spsc",
         ));
     }
