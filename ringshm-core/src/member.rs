@@ -87,6 +87,8 @@ pub struct Behaviour {
     pub delivery: Delivery,
     /// How many frames a consumer holds at once; `None`: two, or one where there is no room for two.
     pub most_held: Option<u32>,
+    /// How many frames beside the newest their producer leaves to who comes late, as long as it has other slots; `None`: all.
+    pub history: Option<u32>,
     /// What a broadcast ring's producer does about a consumer that holds it up.
     pub on_slow_reader: OnSlowReader,
     /// What becomes of the pages of its mapping.
@@ -105,6 +107,7 @@ impl Behaviour {
             start: Start::Oldest,
             delivery: Delivery::EveryFrame,
             most_held: None,
+            history: None,
             on_slow_reader: OnSlowReader::Wait,
             residency: Residency::NONE,
             trusts_peers: false,

@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 use core::time::Duration;
+use ringshm_core::Waitable as _;
 use ringshm_core::broadcast::Start;
 use ringshm_core::error::{OpenError, RecvTimeoutError, TryRecvError, TrySendError};
 use ringshm_core::frames::{
@@ -435,4 +436,37 @@ fn handing_a_frame_over_moves_no_pixel() {
         places.dedup();
         assert!(places.len() <= 3 && places.windows(2).all(|pair| pair[1] - pair[0] >= bytes as usize));
     }
+}
+
+/// The slots that a producer with this history writes while one consumer keeps up with it, and the frames that one finds that comes then.
+fn with_history(history: Option<u32>) -> (usize, Vec<u64>) {
+    let ring = ring(8);
+    let mut behaviour = Behaviour::default();
+    behaviour.history = history;
+    let mut producer = producer_in::<Frames>(&ring, behaviour).expect("a free role");
+    let mut consumer = consumer(&ring, Delivery::EveryFrame, 1);
+    let mut written = std::collections::HashSet::new();
+    for number in 0..100 {
+        // Nothing is worn out by a question, or by a loan that was not used.
+        assert!(producer.is_ready());
+        drop(producer.try_loan().expect("a slot"));
+        let mut loan = producer.try_loan().expect("a slot");
+        if number >= 50 {
+            written.insert(loan.as_mut_ptr());
+        }
+        loan.commit(&meta()).expect("it fits");
+        assert_eq!(consumer.try_recv_ref().expect("just sent").sequence(), number);
+    }
+    let mut late = self::consumer(&ring, Delivery::EveryFrame, 1);
+    let found = core::iter::from_fn(|| late.try_recv_ref().ok().map(|frame| frame.sequence()));
+    (written.len(), found.collect())
+}
+
+#[test]
+fn a_producer_leaves_as_many_frames_to_who_comes_late_as_it_was_told_and_writes_few_slots() {
+    assert_eq!(with_history(None), (8, (92..100).collect()));
+    assert_eq!(with_history(Some(100)), with_history(None));
+    // Beside the newest and the history, the one that is written next is still there.
+    assert_eq!(with_history(Some(0)), (2, vec![98, 99]));
+    assert_eq!(with_history(Some(3)), (5, (95..100).collect()));
 }

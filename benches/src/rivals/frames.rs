@@ -17,8 +17,8 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 
-/// ringshm's rings of frames, with so many slots.
-pub(super) struct Frames<const SLOTS: usize>;
+/// ringshm's rings of frames, whose producers leave so many frames to who comes late.
+pub(super) struct Frames<const HISTORY: u32>;
 
 /// ringshm's rings of records, into which frames are copied, and out of which.
 pub(super) struct Records;
@@ -66,7 +66,7 @@ fn role() -> Builder<ringshm::frames::Frames> {
     unsafe { ringshm::frames("").wait(Wait::Spin).trust_peers() }
 }
 
-impl<const SLOTS: usize> FramesAcross for Frames<SLOTS> {
+impl<const HISTORY: u32> FramesAcross for Frames<HISTORY> {
     fn link(plan: &Plan) -> Result<Vec<OwnedFd>> {
         let ring = ringshm::frames("bench").frame_bytes(bytes(plan)? as u64).capacity(SLOTS as u64);
         Ok(vec![ring.consumers(1).memfd()?])
@@ -74,7 +74,8 @@ impl<const SLOTS: usize> FramesAcross for Frames<SLOTS> {
 
     fn sender(plan: &Plan, link: &Link) -> Result<impl FrameSender> {
         let (width, height) = size(plan)?;
-        Ok(Loans(role().producer_of(&link.files[0])?, Meta::new(FourCc::I420, width, height)?))
+        let producer = role().history(HISTORY).producer_of(&link.files[0])?;
+        Ok(Loans(producer, Meta::new(FourCc::I420, width, height)?))
     }
 
     fn receiver(plan: &Plan, link: &Link) -> Result<impl FrameReceiver> {

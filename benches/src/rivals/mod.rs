@@ -42,7 +42,6 @@ mod shmem_ipc;
 mod tokio;
 
 use crate::channel::{Across, Among, FramesAcross, RecordsAcross, RecordsWithin, Within};
-use crate::frames::SLOTS;
 use crate::limits::Bare;
 use crate::message::{Line, Lines4, Lines16, Lines64, Word};
 use crate::plan::{Cargo, Outcome, Plan, Test};
@@ -381,9 +380,9 @@ pub fn all() -> Vec<Rival> {
         ours("ringshm broadcast threads slices", Kind::Threads).spreading::<Broadcasts<Slices>>(),
         ours("ringshm broadcast threads iter", Kind::Threads).spreading::<Broadcasts<broadcast::Iter>>(),
         ours("ringshm latest", Kind::Processes).latest_across::<Registers>(),
-        ours("ringshm frames", Kind::Processes).frames_across::<Frames<SLOTS>>().with_newest(),
-        // The fewest. What is written and read stays in nearer caches.
-        ours("ringshm frames, 3 slots", Kind::Processes).frames_across::<Frames<3>>(),
+        ours("ringshm frames", Kind::Processes).frames_across::<Frames<{ u32::MAX }>>().with_newest(),
+        // What is written and read stays in nearer caches.
+        ours("ringshm frames, no history", Kind::Processes).frames_across::<Frames<0>>(),
         ours("ringshm records, copied", Kind::Processes).frames_across::<frames::Records>(),
         ours("ringshm semaphore", Kind::Processes).waking_across::<Semaphores>("semaphore"),
         ours("ringshm in a set of 64", Kind::Processes).waking_across::<Sets>("futex"),

@@ -120,10 +120,21 @@ impl Feed {
         claimed != Err(Blocked::NotReady)
     }
 
-    /// Takes the oldest slot that nobody holds. Otherwise gives the lanes that hold one.
+    /// The places of slots that may be written, those first that are to be tried first: one without a frame; then those that are older than the history, the
+    /// youngest first, because caches still have it; then the history from its end.
+    fn by_preference(&self) -> impl Iterator<Item = usize> + use<> {
+        let others = self.by_age.len() - 1;
+        let history = self.member.behaviour.history.map_or(others, |frames| others.min(frames as usize));
+        let beyond = others - history;
+        // Relaxed: only this producer makes slots empty.
+        let has_spare = beyond != 0 && SlotWord::of(self.table.word(self.by_age[0]).load(Relaxed)).is_empty();
+        has_spare.then_some(0).into_iter().chain((0..beyond).rev()).chain(beyond..others)
+    }
+
+    /// Takes a slot that nobody holds. Otherwise gives the lanes that hold one.
     fn take_free(&mut self) -> Result<usize, u64> {
         let mut holders = 0;
-        for place in 0..self.by_age.len() - 1 {
+        for place in self.by_preference() {
             let slot = self.by_age[place];
             match self.take(slot) {
                 Ok(()) => {
