@@ -78,7 +78,8 @@ pub(crate) fn run(directory: &Directory, args: &Args) -> Result<(), Failure> {
 
 /// Waits until so many receivers are there.
 fn wait_for(receivers: usize, directory: &Directory, name: &str) -> Result<(), Failure> {
-    // What it may hold was promised to it: from then on it misses nothing.
+    // What it may hold was promised to it: from then on it misses nothing. But one that takes a dead one's place looks like that one for a moment, until it has
+    // cleared that place up; a frame of this moment it may miss.
     let is_there = |consumer: &&Participant| {
         matches!(consumer.state, Peer::Live { .. }) && consumer.frames.is_some_and(|frames| frames.most > 0)
     };

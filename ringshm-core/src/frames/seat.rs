@@ -202,7 +202,7 @@ impl Seat {
         for slot in 0..self.table.slots() {
             // Relaxed: PUBLISH, of the frames before `first`, carried it; and a slot that is held keeps its frame.
             let word = SlotWord::of(self.table.word(slot).load(Relaxed));
-            if word.lanes() & self.bit() != 0 && (1..=self.table.slots() as u64).contains(&word.age(first)) {
+            if word.lanes() & self.bit() != 0 && word.is_before(first) {
                 self.let_go(slot);
             }
         }

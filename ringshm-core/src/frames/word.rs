@@ -24,6 +24,8 @@ pub(crate) struct SlotWord(u64);
 const EMPTY: u64 = 1 << MAX_CONSUMERS;
 const SEQUENCE_AT: u32 = MAX_CONSUMERS + 1;
 const LANES: u64 = EMPTY - 1;
+/// Half the sequence numbers that a word tells apart.
+const HALF: u64 = 1 << (u64::BITS - SEQUENCE_AT - 1);
 
 impl SlotWord {
     pub(crate) const EMPTY: Self = Self(EMPTY);
@@ -47,6 +49,11 @@ impl SlotWord {
     /// Whether the slot holds the frame `sequence`.
     pub(crate) const fn holds(self, sequence: u64) -> bool {
         self.0 & !LANES == sequence << SEQUENCE_AT
+    }
+
+    /// Whether it holds a frame that was published before `sequence` was, as far as the word tells: half its range.
+    pub(crate) const fn is_before(self, sequence: u64) -> bool {
+        matches!(self.age(sequence), 1..=HALF)
     }
 
     /// The lanes that hold it.
@@ -192,9 +199,13 @@ mod tests {
             assert!(word.and(u64::MAX).holds(sequence));
             assert_eq!(word.age(sequence.wrapping_add(3)), 3);
             assert_eq!(SlotWord::of(word.word()), word);
+            let is_before = |distance| word.is_before(sequence.wrapping_add(distance));
+            assert!([1, 2, 1000, HALF].map(is_before).iter().all(|is| *is));
+            assert!(![0, u64::MAX, u64::MAX - 1000, HALF + 1].map(is_before).iter().any(|is| *is));
         }
         assert!(SlotWord::EMPTY.is_empty() && !SlotWord::EMPTY.holds(0));
         assert_eq!(SlotWord::EMPTY.age(7), u64::MAX);
+        assert!(!SlotWord::EMPTY.is_before(7));
     }
 
     #[test]
