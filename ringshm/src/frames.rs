@@ -68,7 +68,8 @@ impl Builder<Frames> {
     /// ([`Start::Oldest`](crate::broadcast::Start)): the depth of the ring's history. All, if not given: it always writes the slot whose frame is the oldest, and so goes round all of them.
     ///
     /// With 0 or 1 it writes again what was let go last, which is in the processor's caches still: where every byte is written and read, and the ring has more
-    /// slots than the caches hold, up to twice as many frames go through. Consumers that take every frame miss nothing by it.
+    /// slots than the caches hold, up to twice as many frames go through. Consumers that take every frame miss nothing by it. One that takes the newest
+    /// only has less time to hold it before it is written again: with 0 until the next frame is published; if it is late, it looks for a newer one.
     pub fn history(mut self, frames: u32) -> Self {
         self.options.behaviour.history = Some(frames);
         self
