@@ -1,6 +1,6 @@
 //! The producer of a frame ring, over slots.
 
-use super::meta::RecordBytes;
+use super::meta::record::RecordBytes;
 use super::seat::let_go_all;
 use super::table::Table;
 use super::word::{Progress, SlotWord};

@@ -3,7 +3,8 @@
 //! The frames of a stream are described alike, but for their numbers and times: what was checked once is compared, and neither made nor checked anew. Between
 //! two frames at usual rates all that code leaves the caches, and was half of what handing one over took.
 
-use super::meta::{BadMeta, Meta, RECORD_LEN, RecordBytes, are_alike, number_of, put_number};
+use super::meta::record::{RECORD_LEN, RecordBytes, are_alike, number_of, put_number};
+use super::meta::{BadMeta, Meta};
 use crate::error::Fault;
 
 /// A description, and the record of it.
@@ -54,7 +55,8 @@ impl Known {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::format::FourCc;
-    use super::super::meta::{FIXED_LEN, Plane, TimeBase};
+    use super::super::meta::record::FIXED_LEN;
+    use super::super::meta::{Plane, TimeBase};
     use super::*;
 
     const ROOM: usize = 1 << 16;

@@ -26,7 +26,7 @@
 
 #![allow(unsafe_code, reason = "words, records and pixels inside of the data area")]
 
-use super::meta::{FIXED_LEN, RECORD_LEN, RecordBytes, len_of_record};
+use super::meta::record::{FIXED_LEN, RECORD_LEN, RecordBytes, len_of_record};
 use super::word::{Entry, Progress, Promises, SlotWord};
 use crate::layout::Geometry;
 use crate::memory::Memory;

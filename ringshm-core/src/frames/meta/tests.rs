@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Fault;
 
 fn i420() -> Meta {
     let mut meta = Meta::new(FourCc::I420, 64, 48).expect("a small frame");
