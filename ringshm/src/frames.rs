@@ -65,7 +65,8 @@ impl Builder<Frames> {
     }
 
     /// How many frames beside the newest this producer leaves alone, as long as it has other slots, for consumers that come late
-    /// ([`Start::Oldest`](crate::broadcast::Start)): the depth of the ring's history. All, if not given: it always writes the slot whose frame is the oldest, and so goes round all of them.
+    /// ([`Start::Oldest`](crate::broadcast::Start)): the depth of the ring's history. All, if not given: it always writes the slot whose frame is the oldest, and
+    /// so goes round all of them. One more may be there, until its slot is written.
     ///
     /// With 0 or 1 it writes again what was let go last, which is in the processor's caches still: where every byte is written and read, and the ring has more
     /// slots than the caches hold, up to twice as many frames go through. Consumers that take every frame miss nothing by it. One that takes the newest

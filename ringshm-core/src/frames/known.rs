@@ -1,7 +1,7 @@
 //! The description that was written or read last.
 //!
 //! The frames of a stream are described alike, but for their numbers and times: what was checked once is compared, and neither made nor checked anew. Between
-//! two frames at usual rates all that code leaves the caches, and was half of what handing one over took.
+//! two frames at usual rates that code leaves the caches, and would have to come back for each.
 
 use super::meta::record::{RECORD_LEN, RecordBytes, are_alike, number_of, put_number};
 use super::meta::{BadMeta, Meta};
