@@ -350,6 +350,12 @@ fn nothing_stays_held_for_who_left_while_a_frame_was_published() {
                 assert!(frame.is_ok_and(|frame| check(&frame) <= number));
                 while next.try_recv_ref().is_ok() {}
             }
+            if delivery == Delivery::NewestOnly {
+                // With the newest and one that is held, there is no slot for one that is held for nobody.
+                fill(producer.try_loan().expect("a slot"), 6);
+                let _held = next.try_recv_ref().expect("the newest");
+                (7..9).for_each(|number| fill(producer.try_loan().expect("it holds but one"), number));
+            }
         });
     }
 }
